@@ -1,0 +1,83 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import PackageDescription
+
+/// The language mode and the warnings every target of the house lives with.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .testTarget(
+        name: "\(name)Tests",
+        dependencies: [.byName(name: name)] + dependencies,
+        resources: resources,
+        swiftSettings: strict
+    )
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "airboss",
+    products: [.executable(name: "airboss", targets: ["airboss"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CGit2", pkgConfig: "libgit2", providers: [.apt(["libgit2-dev"])]),
+        // Pure: no clock, no socket, no thread.
+        room("Model"),
+        room("PipelineFiles", ["Model", toml, yaml]),
+        room("Windows", ["Model"]),
+        room("Verification", ["Model"]),
+        room("Rollouts", ["Model"]),
+        room("Stages", ["Model", "PipelineFiles", "Rollouts", "Verification"]),
+        // What the orchestration needs of the world.
+        room("Ports", ["Model"]),
+        // One adapter each.
+        room("HTTPTransport", ["CCurl"]),
+        room("FlyPlatform", ["HTTPTransport", "Model"]),
+        room("GitHistory", ["CGit2", "Model"]),
+        room("Images", ["HTTPTransport", "Model", crypto]),
+        room("Journals", ["Model", grdb, crypto]),
+        room("Notifications", ["HTTPTransport", "Model", "Ports", mustache]),
+        // Drivers.
+        room("Orchestration", ["Model", "Ports", "Stages"]),
+        // The command line: the only composition root.
+        room(
+            "Commands",
+            [
+                "FlyPlatform", "GitHistory", "HTTPTransport", "Images", "Journals", "Model",
+                "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rollouts", "Stages", "Verification",
+                "Windows", argumentParser,
+            ]),
+        .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
+    ]
+)
