@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+/// The number of an action within its run; the same again when the run's events are replayed.
+package struct ActionID: Hashable, Codable, Comparable, Sendable, CustomStringConvertible {
+    package let value: Int
+    package init(_ value: Int) { self.value = value }
+    package init(from decoder: any Decoder) throws {
+        value = try decoder.singleValueContainer().decode(Int.self)
+    }
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value)
+    }
+    package var description: String { "#\(value)" }
+    package static func < (left: ActionID, right: ActionID) -> Bool { left.value < right.value }
+}
+
+/// Something a machine wants done. The driver does it and reports the answer under the same id.
+package struct Action: Hashable, Codable, Sendable {
+    package var id: ActionID
+    package var effect: Effect
+
+    package init(id: ActionID, effect: Effect) {
+        self.id = id
+        self.effect = effect
+    }
+}
+
+/// Everything a machine can ask of the world.
+package enum Effect: Hashable, Codable, Sendable {
+    case platform(call: PlatformCall)
+    case git(query: GitQuery)
+    case image(task: ImageTask)
+    case probe(request: Probe)
+    case window
+    case ledger(entry: LedgerEntry)
+    case notify(notice: NoticeOrder)
+    /// Report back at a time, or at once where it has passed.
+    case wake(at: Timestamp)
+    /// Stop waiting for an earlier action; its answer is no longer wanted.
+    case cancel(action: ActionID)
+}
+
+/// One call of the platform's API.
+package enum PlatformCall: Hashable, Codable, Sendable {
+    case app
+    /// Every machine with its whole config.
+    case machines
+    /// Every machine, in short: the shared poll.
+    case observe
+    case machine(id: MachineID)
+    case acquireLease(machine: MachineID, seconds: Int)
+    case refreshLease(machine: MachineID, nonce: LeaseNonce, seconds: Int)
+    case releaseLease(machine: MachineID, nonce: LeaseNonce)
+    case update(
+        machine: MachineID, config: MachineConfig, currentVersion: InstanceID, nonce: LeaseNonce, skipLaunch: Bool)
+    case create(name: String, region: String, config: MachineConfig, skipLaunch: Bool)
+    /// Wait until a version is in a state; `seconds` is 1…60.
+    case wait(machine: MachineID, version: InstanceID, state: String, seconds: Int)
+    case cordon(machine: MachineID, nonce: LeaseNonce)
+    case uncordon(machine: MachineID, nonce: LeaseNonce)
+    case secretNames
+    case createRelease(image: String, strategy: String)
+    case finishRelease(id: String, status: String)
+    /// The platform's own list of releases, newest first.
+    case releases(limit: Int)
+
+    /// Whether the call can change something.
+    package var isMutation: Bool {
+        switch self {
+        case .app, .machines, .observe, .machine, .wait, .secretNames, .releases: false
+        case .acquireLease, .refreshLease, .releaseLease, .update, .create, .cordon, .uncordon, .createRelease,
+            .finishRelease:
+            true
+        }
+    }
+}
+
+/// A question to the repository.
+package enum GitQuery: Hashable, Codable, Sendable {
+    /// Resolve a revision and read its commit.
+    case commit(revision: String)
+    case isOnBranch(commit: CommitID, branch: String)
+    case isClean
+    /// Commits and changed paths between the deployed commit and the target.
+    case changes(from: CommitID, to: CommitID)
+}
+
+/// Work on images and their registry.
+package enum ImageTask: Hashable, Codable, Sendable {
+    /// A reference to its digest, refused where it can't be pulled.
+    case resolve(reference: String)
+    /// Assemble, push and resolve an image from a commit's tree, as the pipeline's `build.layers` says.
+    case build(commit: CommitID, tag: String)
+    /// Prove that an image can be pulled now.
+    case provePullable(reference: String)
+}
+
+/// One HTTP request to the deployed app.
+package struct Probe: Hashable, Codable, Sendable {
+    package var url: String
+    package var timeout: Duration
+    /// Fields of a JSON body whose values are wanted, as dotted paths.
+    package var bodyFields: [String]
+
+    package init(url: String, timeout: Duration, bodyFields: [String] = []) {
+        self.url = url
+        self.timeout = timeout
+        self.bodyFields = bodyFields
+    }
+}
+
+/// What a probe saw; only the wanted fields of the body are kept.
+package struct ProbeResult: Hashable, Codable, Sendable {
+    /// The HTTP status, or nil where no answer came.
+    package var status: Int?
+    package var elapsed: Duration
+    /// The wanted fields that the body had, as text.
+    package var fields: [String: String]
+    /// Why no answer came; empty where one did.
+    package var failure: String
+
+    package init(status: Int?, elapsed: Duration, fields: [String: String] = [:], failure: String = "") {
+        self.status = status
+        self.elapsed = elapsed
+        self.fields = fields
+        self.failure = failure
+    }
+}
+
+/// What the ledger is asked or told.
+package enum LedgerEntry: Hashable, Codable, Sendable {
+    /// The release that serves now, the verified ones before it, and whether the app was ever deployed.
+    case history
+    case record(release: ReleaseRecord)
+    case mark(number: ReleaseNumber, state: ReleaseRecord.State)
+}
+
+/// A notice to be sent over one channel of the pipeline.
+package struct NoticeOrder: Hashable, Codable, Sendable {
+    package enum Channel: String, Codable, Sendable, CaseIterable {
+        case summary, email, slack
+    }
+    package var channel: Channel
+    /// 1 for the first try.
+    package var attempt: Int
+    package var report: RunReport
+
+    package init(channel: Channel, attempt: Int, report: RunReport) {
+        self.channel = channel
+        self.attempt = attempt
+        self.report = report
+    }
+}
+
+/// A held lease.
+package struct Lease: Hashable, Codable, Sendable {
+    package var nonce: LeaseNonce
+    package var expiresAt: Timestamp
+
+    package init(nonce: LeaseNonce, expiresAt: Timestamp) {
+        self.nonce = nonce
+        self.expiresAt = expiresAt
+    }
+}
+
+/// What came of an action.
+package enum Answer: Hashable, Codable, Sendable {
+    case done
+    case failed(failure: Failure)
+    case app(organization: String)
+    case machines(list: [FleetMachine])
+    case observations(list: [Observation])
+    case machine(machine: FleetMachine)
+    case lease(lease: Lease)
+    /// The wait ended without the state: ask again or give up.
+    case waitTimedOut
+    case names(list: [String])
+    case platformRelease(id: String, number: ReleaseNumber)
+    case platformReleases(numbers: [ReleaseNumber])
+    case commit(commit: Commit)
+    /// Whether the commit is on the branch, and the reference that was read.
+    case onBranch(isOn: Bool, reference: String)
+    /// Paths that differ from the commit; empty where the work tree is clean.
+    case dirtyPaths(paths: [String])
+    case changes(changes: ChangeSet)
+    case image(image: BuiltImage)
+    case probe(result: ProbeResult)
+    case window(decision: WindowAnswer)
+    case history(history: ReleaseHistory)
+    case woke
+}
+
+/// Commits and paths between two commits.
+package struct ChangeSet: Hashable, Codable, Sendable {
+    /// Newest first, bounded.
+    package var commits: [Commit]
+    package var paths: [String]
+    package var isTruncated: Bool
+    /// Whether the target is older than what is deployed.
+    package var goesBack: Bool
+
+    package init(commits: [Commit], paths: [String], isTruncated: Bool, goesBack: Bool) {
+        self.commits = commits
+        self.paths = paths
+        self.isTruncated = isTruncated
+        self.goesBack = goesBack
+    }
+}
+
+/// An image that is in the registry.
+package struct BuiltImage: Hashable, Codable, Sendable {
+    /// With its digest.
+    package var reference: String
+    package var digest: ImageDigest
+    package var uploadedBytes: Int64
+    package var skippedBytes: Int64
+
+    package init(reference: String, digest: ImageDigest, uploadedBytes: Int64 = 0, skippedBytes: Int64 = 0) {
+        self.reference = reference
+        self.digest = digest
+        self.uploadedBytes = uploadedBytes
+        self.skippedBytes = skippedBytes
+    }
+}
+
+/// What the deployment window says at one instant.
+package struct WindowAnswer: Hashable, Codable, Sendable {
+    package var isOpen: Bool
+    /// The rule that decided, for people.
+    package var rule: String
+    package var nextOpen: Timestamp?
+    package var closes: Timestamp?
+
+    package init(isOpen: Bool, rule: String, nextOpen: Timestamp? = nil, closes: Timestamp? = nil) {
+        self.isOpen = isOpen
+        self.rule = rule
+        self.nextOpen = nextOpen
+        self.closes = closes
+    }
+}
+
+/// What came in: the only thing a machine reads, and the only thing a journal keeps.
+package struct RunEvent: Hashable, Codable, Sendable {
+    package var at: Timestamp
+    package var kind: Kind
+
+    package enum Kind: Hashable, Codable, Sendable {
+        case started
+        case answered(action: ActionID, answer: Answer)
+        /// A signal, or a lost terminal.
+        case interrupted(signal: Int32)
+    }
+
+    package init(at: Timestamp, kind: Kind) {
+        self.at = at
+        self.kind = kind
+    }
+}
