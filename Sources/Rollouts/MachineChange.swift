@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// One machine's change, from lease to healthy. Pure: time comes in with events.
+package struct MachineChange: Hashable, Codable, Sendable {
+    package enum Target: Hashable, Codable, Sendable {
+        case existing(machine: MachineID, version: InstanceID)
+        case new(name: String, region: String)
+    }
+
+    /// What is to be done, and how long it may take.
+    package struct Plan: Hashable, Codable, Sendable {
+        package var target: Target
+        package var config: MachineConfig
+        /// Written into the config, so that a lost answer can be settled by looking.
+        package var operation: OperationID
+        /// A stopped machine is updated without being started.
+        package var skipLaunch: Bool
+        /// From the update to healthy.
+        package var waitTimeout: Duration
+
+        package init(
+            target: Target, config: MachineConfig, operation: OperationID, skipLaunch: Bool, waitTimeout: Duration
+        ) {
+            self.target = target
+            self.config = config
+            self.operation = operation
+            self.skipLaunch = skipLaunch
+            self.waitTimeout = waitTimeout
+        }
+    }
+
+    package enum Result: Hashable, Codable, Sendable {
+        case succeeded(machine: MachineID, version: InstanceID)
+        /// `mayHaveChanged` is false only where the machine certainly runs what it ran before.
+        case failed(reason: String, mayHaveChanged: Bool)
+    }
+
+    /// A version being brought up, and the lease it is done under (a created machine has none).
+    package struct Hold: Hashable, Codable, Sendable {
+        package var machine: MachineID
+        package var version: InstanceID
+        package var lease: Lease?
+        package var deadline: Timestamp
+    }
+
+    package enum State: Hashable, Codable, Sendable {
+        /// Next: `leasing`, `creating`, `finished`.
+        case ready
+        /// Next: `held`, `updating`, `leaseTaken`, `releasing`, `finished`.
+        case leasing(until: Timestamp)
+        /// Somebody else holds the lease. Next: `leasing`, `finished`.
+        case leaseTaken(until: Timestamp)
+        /// Leased ahead, waiting for its turn. Next: `updating`, `releasing`.
+        case held(lease: Lease)
+        /// Next: `starting`, `looking`, `releasing`.
+        case updating(lease: Lease, attempt: Int)
+        /// The answer to the update was lost; the machine says whether it happened. Next: `starting`, `updating`,
+        /// `releasing`.
+        case looking(lease: Lease, attempt: Int)
+        /// Next: `starting`, `seeking`, `finished`.
+        case creating(attempt: Int)
+        /// The answer to the create was lost; the list says whether it happened. Next: `starting`, `creating`,
+        /// `finished`.
+        case seeking(attempt: Int)
+        /// Next: `checking`, `releasing`, `finished`.
+        case starting(hold: Hold)
+        /// Next: `releasing`, `finished`.
+        case checking(hold: Hold)
+        /// Next: `finished`.
+        case releasing(lease: Lease, result: Result)
+        case finished(result: Result)
+    }
+
+    /// The call that failed.
+    package enum Step: String, Codable, Sendable, CaseIterable {
+        case lease, refresh, update, look, create, seek, wait, release
+    }
+
+    package enum Event: Hashable, Codable, Sendable {
+        case begin
+        /// Its turn has come.
+        case proceed
+        case leased(lease: Lease)
+        /// The update or create was answered.
+        case changed(machine: FleetMachine)
+        /// The list does not have what may have been created.
+        case absent
+        case reached
+        case waitTimedOut
+        case observed(observation: Observation)
+        case released
+        case failed(step: Step, failure: Failure)
+        case woke
+        /// Stop: release what is held and end.
+        case abandon
+    }
+
+    package enum Action: Hashable, Sendable {
+        case acquireLease
+        case refreshLease(Lease)
+        case update(Lease)
+        case look
+        case create
+        /// Find a machine of this name in the list.
+        case seek
+        case wait(MachineID, InstanceID, seconds: Int)
+        case cancelWait
+        case releaseLease(Lease)
+        case wake(at: Timestamp)
+    }
+
+    /// A lease lives this long unless refreshed; a dead run's leases are gone after it.
+    package static let leaseTimeToLive = Duration.seconds(60)
+    /// How long before its end a lease is refreshed.
+    package static let leaseRefreshMargin = Duration.seconds(25)
+    /// How long to wait before asking again for a lease somebody else holds.
+    package static let leaseRetryPause = Duration.seconds(2)
+    /// How often one change is sent, where looking showed each time that it had not happened.
+    package static let maxChangeAttempts = 3
+    /// The longest wait the platform takes.
+    package static let maxWaitSeconds = 60
+
+    package let plan: Plan
+    package private(set) var state: State = .ready
+    /// Whether its turn has come before its lease did.
+    package private(set) var mayProceed = false
+    /// Whether it has been told to stop while an answer is outstanding that may hold a lease.
+    package private(set) var isAbandoned = false
+
+    package init(_ plan: Plan) {
+        self.plan = plan
+    }
+
+    package var result: Result? {
+        switch state {
+        case .finished(let result), .releasing(_, let result): result
+        case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .starting, .checking: nil
+        }
+    }
+
+    package var isFinished: Bool {
+        if case .finished = state { true } else { false }
+    }
+
+    /// Whether the machine may be away because of this change: its update was sent and it is not healthy yet.
+    package var isDisturbing: Bool {
+        switch state {
+        case .updating, .looking, .starting, .checking: true
+        case .ready, .leasing, .leaseTaken, .held, .creating, .seeking, .releasing, .finished: false
+        }
+    }
+
+    /// What people see.
+    package var phase: MachineProgress.Phase {
+        switch state {
+        case .ready: .waiting
+        case .leasing, .leaseTaken, .held: .leasing
+        case .updating, .looking: .updating
+        case .creating, .seeking: .creating
+        case .starting: .starting
+        case .checking: .checking
+        case .releasing(_, .succeeded), .finished(.succeeded): .done
+        case .releasing(_, .failed), .finished(.failed): .failed
+        }
+    }
+
+    /// One decision. Throws where the event can't follow.
+    package mutating func apply(_ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action] {
+        switch state {
+        case .ready: try whenReady(event, at: now)
+        case .leasing(let until): try whenLeasing(until, event, at: now)
+        case .leaseTaken(let until): try whenLeaseTaken(until, event, at: now)
+        case .held(let lease): try whenHeld(lease, event, at: now)
+        case .updating(let lease, let attempt): try whenUpdating(lease, attempt, event, at: now)
+        case .looking(let lease, let attempt): try whenLooking(lease, attempt, event, at: now)
+        case .creating(let attempt): try whenCreating(attempt, event, at: now)
+        case .seeking(let attempt): try whenSeeking(attempt, event, at: now)
+        case .starting(let hold): try whenStarting(hold, event, at: now)
+        case .checking(let hold): try whenChecking(hold, event, at: now)
+        case .releasing(let lease, let result): try whenReleasing(lease, result, event)
+        // Answers that were under way when the change ended change nothing any more.
+        case .finished: []
+        }
+    }
+
+    private func illegal(_ event: Event) -> IllegalEvent {
+        IllegalEvent(state: "\(state)", event: "\(event)")
+    }
+}
+
+// MARK: - Getting hold of the machine
+
+extension MachineChange {
+    private mutating func whenReady(_ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .begin:
+            switch plan.target {
+            case .existing:
+                state = .leasing(until: now + plan.waitTimeout)
+                return [.acquireLease]
+            case .new:
+                state = .creating(attempt: 1)
+                return [.create]
+            }
+        case .proceed:
+            mayProceed = true
+            return []
+        case .abandon:
+            state = .finished(result: .failed(reason: "not started", mayHaveChanged: false))
+            return []
+        case .observed, .woke:
+            return []
+        case .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenLeasing(
+        _ until: Timestamp, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .leased(let lease):
+            if isAbandoned {
+                return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: false))
+            }
+            guard mayProceed else {
+                state = .held(lease: lease)
+                return [.wake(at: lease.expiresAt - MachineChange.leaseRefreshMargin)]
+            }
+            state = .updating(lease: lease, attempt: 1)
+            return [.update(lease), .wake(at: lease.expiresAt - MachineChange.leaseRefreshMargin)]
+        case .failed(.lease, let failure):
+            if isAbandoned { return finish(.failed(reason: "stopped before its update", mayHaveChanged: false)) }
+            switch failure.code {
+            case .leaseHeld, .timedOut, .unavailable, .rateLimited:
+                guard now + MachineChange.leaseRetryPause < until else {
+                    return finish(.failed(reason: "no lease: \(failure.text)", mayHaveChanged: false))
+                }
+                state = .leaseTaken(until: until)
+                return [.wake(at: now + MachineChange.leaseRetryPause)]
+            case .unauthorized, .forbidden, .notFound, .conflict, .capacity, .invalid, .refused, .cancelled:
+                return finish(.failed(reason: "no lease: \(failure.text)", mayHaveChanged: false))
+            }
+        case .proceed:
+            mayProceed = true
+            return []
+        case .abandon:
+            isAbandoned = true
+            return []
+        case .observed, .woke:
+            return []
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenLeaseTaken(
+        _ until: Timestamp, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .woke:
+            state = .leasing(until: until)
+            return [.acquireLease]
+        case .proceed:
+            mayProceed = true
+            return []
+        case .abandon:
+            return finish(.failed(reason: "stopped before its update", mayHaveChanged: false))
+        case .observed:
+            return []
+        case .begin, .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenHeld(
+        _ lease: Lease, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .proceed:
+            mayProceed = true
+            state = .updating(lease: lease, attempt: 1)
+            return [.update(lease)]
+        case .woke:
+            return refreshIfDue(lease, at: now)
+        case .leased(let refreshed):
+            state = .held(lease: refreshed)
+            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+        case .failed(.refresh, let failure):
+            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: false))
+        case .abandon:
+            return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: false))
+        case .observed:
+            return []
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+}
+
+// MARK: - Changing it
+
+extension MachineChange {
+    private mutating func whenUpdating(
+        _ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .changed(let machine):
+            if isAbandoned { return release(lease, .failed(reason: "stopped after its update", mayHaveChanged: true)) }
+            return bringUp(machine.id, machine.instance, under: lease, at: now)
+        case .failed(.update, let failure):
+            if failure.isAmbiguous || failure.code == .conflict {
+                state = .looking(lease: lease, attempt: attempt)
+                return [.look]
+            }
+            return release(lease, .failed(reason: "the update was refused: \(failure.text)", mayHaveChanged: false))
+        case .woke:
+            return refreshIfDue(lease, at: now)
+        case .leased(let refreshed):
+            state = .updating(lease: refreshed, attempt: attempt)
+            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+        case .failed(.refresh, _):
+            return []  // the update itself tells whether the lease still held
+        case .abandon:
+            isAbandoned = true
+            return []
+        case .proceed, .observed:
+            return []
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenLooking(
+        _ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .changed(let machine):
+            let isOurs = machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue
+            if isAbandoned {
+                return release(lease, .failed(reason: "stopped during its update", mayHaveChanged: isOurs))
+            }
+            if isOurs { return bringUp(machine.id, machine.instance, under: lease, at: now) }
+            guard case .existing(_, machine.instance) = plan.target else {
+                return release(
+                    lease, .failed(reason: "something else changed the machine meanwhile", mayHaveChanged: true))
+            }
+            guard attempt < MachineChange.maxChangeAttempts else {
+                return release(
+                    lease,
+                    .failed(
+                        reason: "the platform took the update \(attempt) times and never applied it",
+                        mayHaveChanged: false))
+            }
+            state = .updating(lease: lease, attempt: attempt + 1)
+            return [.update(lease)]
+        case .failed(.look, let failure):
+            return release(
+                lease,
+                .failed(reason: "whether the update happened could not be seen: \(failure.text)", mayHaveChanged: true))
+        case .woke:
+            return refreshIfDue(lease, at: now)
+        case .leased(let refreshed):
+            state = .looking(lease: refreshed, attempt: attempt)
+            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+        case .failed(.refresh, _):
+            return []
+        case .abandon:
+            isAbandoned = true
+            return []
+        case .proceed, .observed:
+            return []
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenCreating(
+        _ attempt: Int, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .changed(let machine):
+            if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
+            return bringUp(machine.id, machine.instance, under: nil, at: now)
+        case .failed(.create, let failure):
+            // A name can be taken once only: a conflict means that an earlier, lost create did happen.
+            if failure.isAmbiguous || failure.code == .conflict {
+                state = .seeking(attempt: attempt)
+                return [.seek]
+            }
+            return finish(.failed(reason: "the machine could not be created: \(failure.text)", mayHaveChanged: false))
+        case .abandon:
+            isAbandoned = true
+            return []
+        case .proceed, .observed, .woke:
+            return []
+        case .begin, .leased, .absent, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenSeeking(
+        _ attempt: Int, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .changed(let machine):
+            if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
+            return bringUp(machine.id, machine.instance, under: nil, at: now)
+        case .absent:
+            if isAbandoned { return finish(.failed(reason: "stopped before it was created", mayHaveChanged: false)) }
+            guard attempt < MachineChange.maxChangeAttempts else {
+                return finish(
+                    .failed(
+                        reason: "the platform took the create \(attempt) times and never made the machine",
+                        mayHaveChanged: true))
+            }
+            state = .creating(attempt: attempt + 1)
+            return [.create]
+        case .failed(.seek, let failure):
+            return finish(
+                .failed(
+                    reason: "whether the machine was created could not be seen: \(failure.text)",
+                    mayHaveChanged: true))
+        case .abandon:
+            isAbandoned = true
+            return []
+        case .proceed, .observed, .woke:
+            return []
+        case .begin, .leased, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+}
+
+// MARK: - Bringing it up
+
+extension MachineChange {
+    private mutating func whenStarting(
+        _ hold: Hold, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .reached:
+            guard plan.config.checkCount > 0 else { return succeed(hold) }
+            state = .checking(hold: hold)
+            return [.look]
+        case .waitTimedOut:
+            guard now < hold.deadline else {
+                return fail(hold, "it did not start within \(MachineChange.text(plan.waitTimeout))")
+            }
+            return [.wait(hold.machine, hold.version, seconds: waitSeconds(hold, at: now))]
+        case .failed(.wait, let failure):
+            guard now < hold.deadline else {
+                return fail(hold, "it did not start within \(MachineChange.text(plan.waitTimeout)): \(failure.text)")
+            }
+            // The shared poll tells how it goes on; the wait is only quicker.
+            return [.look]
+        case .observed(let observation):
+            if let reason = ruin(of: observation, under: hold) { return [.cancelWait] + fail(hold, reason) }
+            guard observation.instance == hold.version, observation.state == "started" else { return [] }
+            if observation.isRunningHealthily(expectedChecks: plan.config.checkCount) {
+                return [.cancelWait] + succeed(hold)
+            }
+            return []
+        case .changed(let machine):
+            return try whenStarting(hold, .observed(observation: Observation(of: machine)), at: now)
+        case .woke:
+            if now >= hold.deadline {
+                return [.cancelWait] + fail(hold, "it did not start within \(MachineChange.text(plan.waitTimeout))")
+            }
+            return hold.lease.map { refreshIfDue($0, at: now) } ?? []
+        case .leased(let refreshed):
+            state = .starting(hold: renewed(hold, refreshed))
+            return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
+        case .failed(.refresh, let failure):
+            return [.cancelWait] + fail(hold, "the lease was lost: \(failure.text)")
+        case .failed(.look, _), .proceed:
+            return []
+        case .abandon:
+            return [.cancelWait] + fail(hold, "stopped while it started")
+        case .begin, .absent, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenChecking(
+        _ hold: Hold, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .observed(let observation):
+            if let reason = ruin(of: observation, under: hold) { return fail(hold, reason) }
+            if observation.instance == hold.version,
+                observation.isRunningHealthily(expectedChecks: plan.config.checkCount)
+            {
+                return succeed(hold)
+            }
+            guard now < hold.deadline else {
+                let check = observation.failingCheck.isEmpty ? "no result yet" : observation.failingCheck
+                return fail(
+                    hold, "its checks did not pass within \(MachineChange.text(plan.waitTimeout)) (\(check))")
+            }
+            return []
+        case .changed(let machine):
+            return try whenChecking(hold, .observed(observation: Observation(of: machine)), at: now)
+        case .woke:
+            if now >= hold.deadline {
+                return fail(hold, "its checks did not pass within \(MachineChange.text(plan.waitTimeout))")
+            }
+            return hold.lease.map { refreshIfDue($0, at: now) } ?? []
+        case .leased(let refreshed):
+            state = .checking(hold: renewed(hold, refreshed))
+            return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
+        case .failed(.refresh, let failure):
+            return fail(hold, "the lease was lost: \(failure.text)")
+        case .failed(.look, _), .failed(.wait, _), .reached, .waitTimedOut, .proceed:
+            return []
+        case .abandon:
+            return fail(hold, "stopped while its checks ran")
+        case .begin, .absent, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func whenReleasing(
+        _ lease: Lease, _ result: Result, _ event: Event
+    ) throws(IllegalEvent) -> [Action] {
+        switch event {
+        case .released, .failed(.release, _):
+            // A lease whose release failed ends by itself after its time to live.
+            return finish(result)
+        case .leased, .failed, .observed, .changed, .reached, .waitTimedOut, .proceed, .abandon, .woke:
+            return []
+        case .begin, .absent:
+            throw illegal(event)
+        }
+    }
+
+    private mutating func bringUp(
+        _ machine: MachineID, _ version: InstanceID, under lease: Lease?, at now: Timestamp
+    ) -> [Action] {
+        let hold = Hold(machine: machine, version: version, lease: lease, deadline: now + plan.waitTimeout)
+        guard !plan.skipLaunch else { return succeed(hold) }
+        state = .starting(hold: hold)
+        let wake = lease.map { min($0.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline) } ?? hold.deadline
+        return [.wait(machine, version, seconds: waitSeconds(hold, at: now)), .wake(at: wake)]
+    }
+
+    private func waitSeconds(_ hold: Hold, at now: Timestamp) -> Int {
+        let left = Int((hold.deadline - now).inSeconds.rounded(.up))
+        return min(max(left, 1), MachineChange.maxWaitSeconds)
+    }
+
+    /// Why the version can't become healthy any more, or nil while it can.
+    private func ruin(of observation: Observation, under hold: Hold) -> String? {
+        guard observation.instance == hold.version else {
+            // A list read before the update is answered with the version that was there before.
+            if case .existing(_, observation.instance) = plan.target { return nil }
+            return "something else changed the machine meanwhile"
+        }
+        if let exit = observation.exit {
+            let cause = exit.isOutOfMemory ? "ran out of memory" : "exited with code \(exit.code)"
+            return "the process \(cause) soon after its start"
+        }
+        switch observation.state {
+        case "failed", "launch_failed": return "the machine failed to start"
+        case "destroyed", "destroying": return "the machine was destroyed"
+        default: return nil
+        }
+    }
+
+    private mutating func succeed(_ hold: Hold) -> [Action] {
+        let result = Result.succeeded(machine: hold.machine, version: hold.version)
+        return hold.lease.map { release($0, result) } ?? finish(result)
+    }
+
+    private mutating func fail(_ hold: Hold, _ reason: String) -> [Action] {
+        let result = Result.failed(reason: reason, mayHaveChanged: true)
+        return hold.lease.map { release($0, result) } ?? finish(result)
+    }
+
+    private mutating func release(_ lease: Lease, _ result: Result) -> [Action] {
+        state = .releasing(lease: lease, result: result)
+        return [.releaseLease(lease)]
+    }
+
+    private mutating func finish(_ result: Result) -> [Action] {
+        state = .finished(result: result)
+        return []
+    }
+
+    private func refreshIfDue(_ lease: Lease, at now: Timestamp) -> [Action] {
+        now >= lease.expiresAt - MachineChange.leaseRefreshMargin ? [.refreshLease(lease)] : []
+    }
+
+    private func renewed(_ hold: Hold, _ lease: Lease) -> Hold {
+        var copy = hold
+        copy.lease = lease
+        return copy
+    }
+
+    static func text(_ duration: Duration) -> String {
+        let seconds = Int(duration.inSeconds)
+        return seconds >= 120 && seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
+    }
+}
+
+extension Observation {
+    /// Runs with all its checks passing, cordoned or not.
+    func isRunningHealthily(expectedChecks: Int) -> Bool {
+        state == "started" && checksReported >= expectedChecks && checksPassing == checksReported
+    }
+}

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// Changes a fleet machine by machine, as many at once as the limits and the serving floor allow.
+///
+/// It decides every call: leases are taken ahead of their turn, one shared poll a second watches all machines, and the
+/// first machine that fails ends the rollout.
+package struct RollingRollout: Hashable, Codable, Sendable {
+    /// How wide a rollout may be.
+    package struct Limits: Hashable, Codable, Sendable {
+        package var maxUnavailable: MaxUnavailable
+        /// The fewest available machines allowed in every group that serves, at any instant.
+        package var servingFloor: Int
+        /// How long the rollout waits for the floor to allow its next step.
+        package var patience: Duration
+
+        package init(maxUnavailable: MaxUnavailable, servingFloor: Int, patience: Duration) {
+            self.maxUnavailable = maxUnavailable
+            self.servingFloor = servingFloor
+            self.patience = patience
+        }
+    }
+
+    package enum MaxUnavailable: Hashable, Codable, Sendable {
+        case count(machines: Int)
+        /// Of a group's machines; above 0 and below 1.
+        case fraction(share: Double)
+
+        /// At least one, or nothing would ever change.
+        package func machines(of total: Int) -> Int {
+            switch self {
+            case .count(let machines): max(1, machines)
+            case .fraction(let share): max(1, Int((share * Double(total)).rounded(.down)))
+            }
+        }
+    }
+
+    package enum Outcome: Hashable, Codable, Sendable {
+        case succeeded
+        /// `changed` names the machines that may run something new.
+        case failed(reason: String, changed: [String])
+        case stopped(changed: [String])
+    }
+
+    /// Machines changed at once where none of them serves, or where they are created.
+    package static let maxParallelWithoutTraffic = 8
+    /// The shared poll's pace: what the platform allows per app.
+    package static let pollInterval = Duration.seconds(1)
+
+    private enum Step: Hashable, Codable, Sendable {
+        case change(key: String, step: MachineChange.Step)
+        case wake(key: String)
+        case poll
+        case pollDue
+    }
+
+    package let limits: Limits
+    package private(set) var members: [MachineID: FleetMember]
+    package private(set) var view: [MachineID: Observation]
+    private let groupSizes: [ProcessGroup: Int]
+    private var pending: [RolloutItem]
+    private var active: [String: MachineChange] = [:]
+    private var items: [String: RolloutItem]
+    private var routes: [ActionID: Step] = [:]
+    private var waits: [String: ActionID] = [:]
+    private var isPolling = false
+    private var pollFailures = 0
+    private var blockedSince: Timestamp?
+    private var failure: String?
+    private var isStopped = false
+    private var changed: Set<String> = []
+    /// The machines created, by the name they were created with.
+    package private(set) var created: [String: MachineID] = [:]
+    package private(set) var outcome: Outcome?
+
+    /// A poll that fails this often in a row ends the rollout.
+    package static let maxPollFailures = 60
+
+    package init(_ plan: FleetPlan, view: [Observation], limits: Limits) {
+        self.limits = limits
+        members = Dictionary(uniqueKeysWithValues: plan.members.map { ($0.id, $0) })
+        self.view = Dictionary(uniqueKeysWithValues: view.map { ($0.id, $0) })
+        pending = plan.items
+        items = Dictionary(uniqueKeysWithValues: plan.items.map { ($0.key, $0) })
+        var sizes: [ProcessGroup: Int] = [:]
+        for member in plan.members { sizes[member.group, default: 0] += 1 }
+        groupSizes = sizes
+    }
+
+    /// Whether an answer belongs to this rollout.
+    package func awaits(_ action: ActionID) -> Bool {
+        routes[action] != nil
+    }
+
+    /// What the rollout is waiting for, for people; empty where it is not waiting.
+    package var waitingFor: String {
+        if blockedSince != nil { return "enough healthy machines to go on without breaking the serving floor" }
+        let names = active.filter { !$0.value.isFinished && $0.value.result == nil }.keys.sorted()
+        return names.isEmpty ? "" : names.map { "\($0) \(active[$0]?.phase.rawValue ?? "")" }.joined(separator: ", ")
+    }
+
+    package mutating func start(_ agenda: inout Agenda) throws(IllegalEvent) {
+        for item in pending { note(item, .waiting, "", &agenda) }
+        try advance(&agenda)
+    }
+
+    /// Starts nothing more, releases every lease, and ends.
+    package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
+        guard outcome == nil else { return }
+        isStopped = true
+        pending = []
+        for key in active.keys.sorted() { try step(key, .abandon, &agenda) }
+        try advance(&agenda)
+    }
+
+    package mutating func handle(
+        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        guard let route = routes.removeValue(forKey: action) else {
+            throw IllegalEvent(state: "rolling", event: "an answer to \(action), which was not asked")
+        }
+        switch route {
+        case .pollDue:
+            isPolling = false
+        case .poll:
+            isPolling = false
+            try polled(answer, &agenda)
+        case .wake(let key):
+            try step(key, .woke, &agenda)
+        case .change(let key, let asked):
+            if asked == .wait { waits[key] = nil }
+            try step(key, try MachineChange.Event(answer, to: asked, named: key), &agenda)
+        }
+        // An ended wait-for-poll means: poll now.
+        if route == .pollDue, needsPolling { poll(&agenda) }
+        try advance(&agenda)
+    }
+
+    private var needsPolling: Bool {
+        outcome == nil && (blockedSince != nil || active.values.contains { $0.result == nil })
+    }
+
+    private mutating func poll(_ agenda: inout Agenda) {
+        isPolling = true
+        routes[agenda.perform(.platform(call: .observe))] = .poll
+    }
+
+    private mutating func polled(_ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
+        switch answer {
+        case .observations(let list):
+            pollFailures = 0
+            for observation in list { see(observation) }
+            for key in active.keys.sorted() {
+                guard let machine = active[key].flatMap(machineID(of:)) else { continue }
+                guard let observation = list.first(where: { $0.id == machine }) else { continue }
+                try step(key, .observed(observation: observation), &agenda)
+            }
+        case .failed(let failure):
+            pollFailures += 1
+            if pollFailures >= RollingRollout.maxPollFailures {
+                try fail("the platform can't be seen any more: \(failure.text)", &agenda)
+            }
+        default:
+            throw IllegalEvent(state: "polling", event: "\(answer)")
+        }
+    }
+
+    /// Keeps the newest of what was seen; a list may be older than the answer to an update.
+    private mutating func see(_ observation: Observation) {
+        if let item = items[observation.id.rawValue], let change = active[item.key],
+            case .succeeded(_, let version) = change.result, observation.instance != version
+        {
+            return
+        }
+        view[observation.id] = observation
+    }
+
+    private func machineID(of change: MachineChange) -> MachineID? {
+        switch (change.plan.target, change.state) {
+        case (.existing(let machine, _), _): machine
+        case (.new, .starting(let hold)), (.new, .checking(let hold)): hold.machine
+        case (.new, _): nil
+        }
+    }
+
+    // MARK: - Choosing what to begin
+
+    private mutating func advance(_ agenda: inout Agenda) throws(IllegalEvent) {
+        guard outcome == nil else { return }
+        settle()
+        guard outcome == nil else { return }
+        var waitsForFloor = false
+        for item in pending where failure == nil {
+            switch decide(item) {
+            case .begin:
+                pending.removeAll { $0.key == item.key }
+                try begin(item, proceeding: true, &agenda)
+            case .leaseAhead:
+                pending.removeAll { $0.key == item.key }
+                try begin(item, proceeding: false, &agenda)
+            case .wait:
+                break
+            case .waitForFloor:
+                waitsForFloor = true
+            }
+        }
+        for key in active.keys.sorted() {
+            guard let change = active[key], change.mayProceed == false, change.result == nil, let item = items[key],
+                failure == nil
+            else { continue }
+            switch decide(item) {
+            case .begin: try step(key, .proceed, &agenda)
+            case .leaseAhead, .wait: break
+            case .waitForFloor: waitsForFloor = true
+            }
+        }
+        try watchTheFloor(waitsForFloor, &agenda)
+        settle()
+        if needsPolling, !isPolling {
+            isPolling = true
+            routes[agenda.perform(.wake(at: agenda.now + RollingRollout.pollInterval))] = .pollDue
+        }
+    }
+
+    private mutating func watchTheFloor(_ isWaiting: Bool, _ agenda: inout Agenda) throws(IllegalEvent) {
+        guard isWaiting, !active.values.contains(where: { $0.mayProceed && $0.result == nil }) else {
+            blockedSince = nil
+            return
+        }
+        let since = blockedSince ?? agenda.now
+        blockedSince = since
+        if agenda.now - since >= limits.patience {
+            try fail(
+                "the serving floor of \(limits.servingFloor) left no machine that could be taken away within "
+                    + MachineChange.text(limits.patience), &agenda)
+        }
+    }
+
+    private enum Choice {
+        case begin, leaseAhead, wait, waitForFloor
+    }
+
+    private func decide(_ item: RolloutItem) -> Choice {
+        let busy = active.filter { $0.value.mayProceed && $0.value.result == nil }
+        guard case .existing(let machine, _) = item.change.target else {
+            let creating = busy.keys.count { items[$0]?.change.target.isNew == true }
+            return creating < RollingRollout.maxParallelWithoutTraffic ? .begin : .wait
+        }
+        let inGroup = busy.keys.filter { items[$0]?.group == item.group && items[$0]?.change.target.isNew == false }
+        guard takesTraffic(machine) else {
+            let quiet = inGroup.count { !takesTrafficBefore($0) }
+            return quiet < RollingRollout.maxParallelWithoutTraffic ? .begin : .wait
+        }
+        let width = limits.maxUnavailable.machines(of: groupSizes[item.group] ?? 1)
+        let serving = inGroup.count { takesTrafficBefore($0) }
+        guard serving < width else {
+            // One lease ahead for each place, so that the next update leaves as soon as a machine is healthy.
+            let ahead = active.keys.count { active[$0]?.mayProceed == false && items[$0]?.group == item.group }
+            return active[item.key] == nil && ahead < width ? .leaseAhead : .wait
+        }
+        let available = members.values.count { $0.group == item.group && isAvailableNow($0.id) }
+        return available - 1 >= limits.servingFloor ? .begin : .waitForFloor
+    }
+
+    /// Whether changing the machine takes something away from the app's users.
+    private func takesTraffic(_ machine: MachineID) -> Bool {
+        guard let member = members[machine], let observation = view[machine] else { return false }
+        return observation.isServing(expectedChecks: member.expectedChecks)
+    }
+
+    private func takesTrafficBefore(_ key: String) -> Bool {
+        disturbedWhileServing.contains(key)
+    }
+
+    private var disturbedWhileServing: Set<String> = []
+
+    private func isAvailableNow(_ machine: MachineID) -> Bool {
+        guard let member = members[machine], let observation = view[machine] else { return false }
+        if let change = active[machine.rawValue], change.mayProceed {
+            switch change.result {
+            case nil, .failed: return false
+            case .succeeded: break
+            }
+        }
+        return member.isAvailable(observation)
+    }
+
+    private mutating func begin(
+        _ item: RolloutItem, proceeding: Bool, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        active[item.key] = MachineChange(item.change)
+        if proceeding { try step(item.key, .proceed, &agenda) }
+        try step(item.key, .begin, &agenda)
+    }
+
+    /// Ends the rollout once nothing is under way and nothing is left.
+    private mutating func settle() {
+        guard pending.isEmpty, active.values.allSatisfy(\.isFinished) else { return }
+        if isStopped {
+            outcome = .stopped(changed: changed.sorted())
+        } else if let failure {
+            outcome = .failed(reason: failure, changed: changed.sorted())
+        } else {
+            outcome = .succeeded
+        }
+    }
+
+    private mutating func fail(_ reason: String, _ agenda: inout Agenda) throws(IllegalEvent) {
+        guard failure == nil else { return }
+        failure = reason
+        pending = []
+        for key in active.keys.sorted() where active[key]?.result == nil { try step(key, .abandon, &agenda) }
+    }
+
+    // MARK: - One machine
+
+    private mutating func step(
+        _ key: String, _ event: MachineChange.Event, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        guard var change = active[key], let item = items[key] else { return }
+        let before = change.phase
+        let hadResult = change.result != nil
+        if event == .proceed, case .existing(let machine, _) = item.change.target, takesTraffic(machine) {
+            disturbedWhileServing.insert(key)
+        }
+        let actions = try change.apply(event, at: agenda.now)
+        active[key] = change
+        for action in actions { perform(action, for: item, &agenda) }
+        if change.isDisturbing { changed.insert(key) }
+        if !hadResult, let result = change.result {
+            switch result {
+            case .succeeded(let machine, let version):
+                changed.insert(key)
+                arrived(machine, version, item)
+                note(item, .done, "", &agenda)
+            case .failed(let reason, let mayHaveChanged):
+                if mayHaveChanged { changed.insert(key) } else { changed.remove(key) }
+                note(item, .failed, reason, &agenda)
+                try fail("\(key): \(reason)", &agenda)
+            }
+        } else if before != change.phase {
+            note(item, change.phase, "", &agenda)
+        }
+    }
+
+    /// A machine that arrived counts as what it is now, until a poll tells more.
+    private mutating func arrived(_ machine: MachineID, _ version: InstanceID, _ item: RolloutItem) {
+        if case .new(let name, _) = item.change.target { created[name] = machine }
+        let checks = item.change.config.checkCount
+        var observation =
+            view[machine]
+            ?? Observation(id: machine, state: "started", instance: version, operation: item.change.operation)
+        observation.instance = version
+        if !item.change.skipLaunch {
+            observation.state = "started"
+            observation.checksPassing = checks
+            observation.checksReported = checks
+        }
+        view[machine] = observation
+        members[machine]?.expectedChecks = checks
+    }
+
+    private mutating func perform(_ action: MachineChange.Action, for item: RolloutItem, _ agenda: inout Agenda) {
+        let key = item.key
+        let machine: MachineID =
+            if case .existing(let id, _) = item.change.target {
+                id
+            } else {
+                active[key].flatMap(machineID(of:)) ?? MachineID("")
+            }
+        let seconds = Int(MachineChange.leaseTimeToLive.inSeconds)
+        func ask(_ call: PlatformCall, _ step: MachineChange.Step) {
+            let id = agenda.perform(.platform(call: call))
+            routes[id] = .change(key: key, step: step)
+            if step == .wait { waits[key] = id }
+        }
+        switch action {
+        case .acquireLease: ask(.acquireLease(machine: machine, seconds: seconds), .lease)
+        case .refreshLease(let lease):
+            ask(.refreshLease(machine: machine, nonce: lease.nonce, seconds: seconds), .refresh)
+        case .releaseLease(let lease): ask(.releaseLease(machine: machine, nonce: lease.nonce), .release)
+        case .update(let lease):
+            guard case .existing(_, let version) = item.change.target else { return }
+            ask(
+                .update(
+                    machine: machine, config: item.change.config, currentVersion: version, nonce: lease.nonce,
+                    skipLaunch: item.change.skipLaunch), .update)
+        case .look: ask(.machine(id: machine), .look)
+        case .create:
+            guard case .new(let name, let region) = item.change.target else { return }
+            ask(
+                .create(
+                    name: name, region: region, config: item.change.config, skipLaunch: item.change.skipLaunch),
+                .create)
+        case .seek: ask(.machines, .seek)
+        case .wait(let machine, let version, let seconds):
+            ask(.wait(machine: machine, version: version, state: "started", seconds: seconds), .wait)
+        case .cancelWait:
+            if let id = waits.removeValue(forKey: key) {
+                routes[id] = nil
+                agenda.performAndForget(.cancel(action: id))
+            }
+        case .wake(let at):
+            routes[agenda.perform(.wake(at: at))] = .wake(key: key)
+        }
+    }
+
+    private func note(
+        _ item: RolloutItem, _ phase: MachineProgress.Phase, _ detail: String, _ agenda: inout Agenda
+    ) {
+        agenda.note(
+            .machine(
+                progress: MachineProgress(
+                    machine: item.key, group: item.group, region: item.region, phase: phase, detail: detail)))
+    }
+}
+
+extension MachineChange.Target {
+    var isNew: Bool {
+        if case .new = self { true } else { false }
+    }
+}
+
+extension MachineChange.Event {
+    /// Reads an answer as what it means to one machine's change.
+    init(_ answer: Answer, to step: MachineChange.Step, named name: String) throws(IllegalEvent) {
+        switch (step, answer) {
+        case (_, .failed(let failure)): self = .failed(step: step, failure: failure)
+        case (.lease, .lease(let lease)), (.refresh, .lease(let lease)): self = .leased(lease: lease)
+        case (.update, .machine(let machine)), (.look, .machine(let machine)), (.create, .machine(let machine)):
+            self = .changed(machine: machine)
+        case (.seek, .machines(let list)):
+            self = list.first { $0.name == name }.map { .changed(machine: $0) } ?? .absent
+        case (.wait, .done): self = .reached
+        case (.wait, .waitTimedOut): self = .waitTimedOut
+        case (.release, .done): self = .released
+        default: throw IllegalEvent(state: "waiting for \(step.rawValue)", event: "\(answer)")
+        }
+    }
+}
