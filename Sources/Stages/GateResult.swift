@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// The gates of pre-validation, by the names that `--skip` and every report use.
+package enum GateName: String, Codable, Sendable, CaseIterable {
+    case token
+    case app
+    case commit
+    case branch
+    case cleanWorktree = "clean-worktree"
+    case secrets
+    case healthyElsewhere = "healthy"
+    case fleet
+    case servingFloor = "serving-floor"
+    case wayBack = "way-back"
+    case window
+
+    /// Gates without which the run would not know what to do; they can't be skipped.
+    package var canBeSkipped: Bool {
+        switch self {
+        case .token, .app, .commit: false
+        case .branch, .cleanWorktree, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack, .window: true
+        }
+    }
+}
+
+/// What one gate said.
+package struct GateResult: Hashable, Codable, Sendable {
+    package enum Verdict: String, Codable, Sendable, CaseIterable {
+        case passed
+        case refused
+        /// The question could not be asked; never taken for a yes.
+        case unanswered
+        /// It would have refused, and a person overrode it.
+        case overridden
+    }
+
+    package var gate: GateName
+    package var verdict: Verdict
+    package var detail: String
+    package var hint: String
+
+    package init(_ gate: GateName, _ verdict: Verdict, _ detail: String, hint: String = "") {
+        self.gate = gate
+        self.verdict = verdict
+        self.detail = detail
+        self.hint = hint
+    }
+
+    var stageState: StageState {
+        switch verdict {
+        case .passed: .passed
+        case .refused: .refused
+        case .unanswered: .failed
+        case .overridden: .overridden
+        }
+    }
+}
+
+/// Why a run ends before it changed anything.
+package struct Refusal: Hashable, Codable, Sendable {
+    /// `refused`, or `unavailable` where the platform could not be asked.
+    package var outcome: RunOutcome
+    package var reason: String
+    package var hints: [String]
+
+    package init(_ outcome: RunOutcome, _ reason: String, hints: [String] = []) {
+        self.outcome = outcome
+        self.reason = reason
+        self.hints = hints
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// The last stage: tells people. What fails here is recorded and never changes how the run ended.
+package struct Notify: Hashable, Codable, Sendable {
+    package enum State: Hashable, Codable, Sendable {
+        /// Next: `sending`, `done`.
+        case waiting
+        /// Next: `done`.
+        case sending
+        case done
+    }
+
+    /// Tries of one notice within the run; what still fails stays in the outbox for the next run.
+    package static let maxAttempts = 3
+    /// Before the second try; it doubles.
+    package static let firstPause = Duration.seconds(1)
+
+    private enum Route: Hashable, Codable, Sendable {
+        case sent(order: NoticeOrder)
+        case pause(order: NoticeOrder)
+    }
+
+    package private(set) var state: State = .waiting
+    package private(set) var delivered: [NoticeOrder.Channel] = []
+    package private(set) var failures: [NoticeOrder.Channel: String] = [:]
+    private var routes: [ActionID: Route] = [:]
+
+    package init() {}
+
+    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
+
+    package mutating func begin(_ report: RunReport, over channels: [NoticeOrder.Channel], _ agenda: inout Agenda) {
+        state = .sending
+        for channel in channels { send(NoticeOrder(channel: channel, attempt: 1, report: report), &agenda) }
+        settle()
+    }
+
+    /// Waits no longer; the outbox keeps what was not sent.
+    package mutating func stop() {
+        routes = [:]
+        state = .done
+    }
+
+    package mutating func handle(
+        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        guard let route = routes.removeValue(forKey: action) else {
+            throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
+        }
+        switch (route, answer) {
+        case (.sent(let order), .done):
+            delivered.append(order.channel)
+            failures[order.channel] = nil
+        case (.sent(let order), .failed(let failure)):
+            failures[order.channel] = failure.text
+            agenda.note(.warning(text: "notice by \(order.channel.rawValue) not sent: \(failure.text)"))
+            let mayHelp = failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
+            if mayHelp, order.attempt < Notify.maxAttempts {
+                var next = order
+                next.attempt += 1
+                let pause = Notify.firstPause * (1 << (order.attempt - 1))
+                routes[agenda.perform(.wake(at: agenda.now + pause))] = .pause(order: next)
+            }
+        case (.pause(let order), .woke):
+            send(order, &agenda)
+        default:
+            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        }
+        settle()
+    }
+
+    private mutating func send(_ order: NoticeOrder, _ agenda: inout Agenda) {
+        routes[agenda.perform(.notify(notice: order))] = .sent(order: order)
+    }
+
+    private mutating func settle() {
+        if routes.isEmpty { state = .done }
+    }
+}

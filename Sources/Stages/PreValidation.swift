@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+internal import PipelineFiles
+internal import Rollouts
+internal import Verification
+
+/// The first stage: asks every gate at once and answers with all refusals together.
+///
+/// Later questions follow from earlier answers (the branch from the commit, the way back from the ledger).
+package struct PreValidation: Hashable, Codable, Sendable {
+    package enum State: Hashable, Codable, Sendable {
+        /// Next: `asking`.
+        case waiting
+        /// Next: `passed`, `refused`, `stopped`.
+        case asking
+        case passed
+        case refused(refusal: Refusal)
+        case stopped
+    }
+
+    /// What was learned on the way, for the stages that follow.
+    package struct Facts: Hashable, Codable, Sendable {
+        package var commit: Commit?
+        package var changes: ChangeSet?
+        package var fleet: [FleetMachine] = []
+        package var history: ReleaseHistory?
+        /// The release a rollback restores; nil where there is none to go back to.
+        package var wayBack: ReleaseRecord?
+        package var platformReleases: [ReleaseNumber] = []
+        /// Changed paths that hold migrations not declared reversible.
+        package var migrations: [String] = []
+        package var warnings: [String] = []
+    }
+
+    private enum Question: Hashable, Codable, Sendable {
+        case app, machines, releases, secrets, history, commit, branch, clean, changes, pullable
+        case healthy(index: Int)
+        case baseline
+    }
+
+    package private(set) var state: State = .waiting
+    package private(set) var facts = Facts()
+    package private(set) var gates: [GateName: GateResult] = [:]
+    private var routes: [ActionID: Question] = [:]
+    private var sickElsewhere: [String] = []
+    private let request: RunRequest
+
+    package init(_ request: RunRequest) {
+        self.request = request
+    }
+
+    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
+
+    /// Overrides that took effect, with what each gate would have said.
+    package var overrides: [Override] {
+        gates.values.filter { $0.verdict == .overridden }.sorted { $0.gate.rawValue < $1.gate.rawValue }.map {
+            Override(
+                gate: $0.gate.rawValue, who: request.overrides.approvedBy, reason: request.reason,
+                wouldHaveSaid: $0.detail)
+        }
+    }
+
+    package mutating func begin(_ agenda: inout Agenda) {
+        state = .asking
+        ask(.app, .platform(call: .app), &agenda)
+        ask(.history, .ledger(entry: .history), &agenda)
+        switch request.kind {
+        case .rollback:
+            break  // a rollback asks nobody's permission, only whether it can work
+        case .deploy, .promote, .recover:
+            ask(.commit, .git(query: .commit(revision: request.revision)), &agenda)
+            if request.settings.requiresCleanWorktree { ask(.clean, .git(query: .isClean), &agenda) }
+            ask(.releases, .platform(call: .releases(limit: 1)), &agenda)
+            if !request.settings.requiredSecrets.isEmpty {
+                ask(.secrets, .platform(call: .secretNames), &agenda)
+            }
+            for (index, probe) in request.settings.healthyElsewhere.enumerated() {
+                ask(.healthy(index: index), .probe(request: probe.probe), &agenda)
+            }
+        }
+        ask(.machines, .platform(call: .machines), &agenda)
+    }
+
+    package mutating func stop() {
+        routes = [:]
+        state = .stopped
+    }
+
+    package mutating func handle(
+        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        guard case .asking = state, let question = routes.removeValue(forKey: action) else {
+            throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
+        }
+        switch (question, answer) {
+        case (.app, .app): heard(.token, .app, &agenda)
+        case (.app, .failed(let failure)): appFailed(failure, &agenda)
+        case (.machines, .machines(let list)):
+            facts.fleet = list
+        case (.releases, .platformReleases(let numbers)):
+            facts.platformReleases = numbers
+        case (.secrets, .names(let names)):
+            judgeSecrets(names, &agenda)
+        case (.history, .history(let history)):
+            facts.history = history
+            judgeHistory(history, &agenda)
+        case (.commit, .commit(let commit)):
+            facts.commit = commit
+            set(.commit, .passed, "\(commit.id.short) \(commit.subject)", &agenda)
+            if let branch = request.settings.branch {
+                ask(.branch, .git(query: .isOnBranch(commit: commit.id, branch: branch)), &agenda)
+            }
+            askForChanges(&agenda)
+        case (.branch, .onBranch(let isOn, let reference)):
+            let branch = request.settings.branch ?? ""
+            if isOn {
+                set(.branch, .passed, "on \(reference)", &agenda)
+            } else {
+                set(
+                    .branch, .refused, "the commit is not on \(branch) (read as \(reference))",
+                    hint: "merge it to \(branch) first, or deploy a commit that is there with --commit", &agenda)
+            }
+        case (.clean, .dirtyPaths(let paths)):
+            if paths.isEmpty {
+                set(.cleanWorktree, .passed, "nothing uncommitted", &agenda)
+            } else {
+                let shown = paths.prefix(5).joined(separator: ", ") + (paths.count > 5 ? ", …" : "")
+                set(
+                    .cleanWorktree, .refused, "the work tree differs from the commit: \(shown)",
+                    hint: "commit or stash the changes; only what is committed is deployed", &agenda)
+            }
+        case (.changes, .changes(let changes)):
+            facts.changes = changes
+            judgeMigrations(changes, &agenda)
+        case (.healthy(let index), .probe(let result)):
+            judgeElsewhere(request.settings.healthyElsewhere[index], result, &agenda)
+        case (.pullable, .image):
+            set(.wayBack, .passed, "\(facts.wayBack?.number.description ?? "the way back") can be pulled", &agenda)
+        case (.pullable, .failed(let failure)):
+            facts.wayBack = nil
+            let verdict: GateResult.Verdict = failure.code == .unavailable ? .unanswered : .refused
+            set(
+                .wayBack, verdict, "the release to go back to can't be pulled: \(failure.text)",
+                hint: "without it a failed deploy could not be undone; --skip way-back goes on all the same", &agenda)
+        case (.baseline, .probe(let result)):
+            judgeBaseline(result, &agenda)
+        case (_, .failed(let failure)):
+            unanswered(question, failure, &agenda)
+        default:
+            throw IllegalEvent(state: "asking \(question)", event: "\(answer)")
+        }
+        if case .machines = question { judgeFleetIfKnown(&agenda) }
+        if case .releases = question { judgeFleetIfKnown(&agenda) }
+        if case .history = question { judgeFleetIfKnown(&agenda) }
+        settle(&agenda)
+    }
+
+    // MARK: - Judging
+
+    private mutating func heard(_ first: GateName, _ second: GateName, _ agenda: inout Agenda) {
+        set(first, .passed, "accepted", &agenda)
+        set(second, .passed, request.app.rawValue, &agenda)
+    }
+
+    private mutating func appFailed(_ failure: Failure, _ agenda: inout Agenda) {
+        switch failure.code {
+        case .unauthorized:
+            set(.token, .refused, failure.text, hint: failure.hint, &agenda)
+        case .forbidden:
+            set(.token, .refused, failure.text, hint: failure.hint, &agenda)
+        case .notFound:
+            set(.token, .passed, "accepted", &agenda)
+            set(
+                .app, .refused, "there is no app “\(request.app)”: \(failure.text)",
+                hint: "create it with: fly apps create \(request.app)", &agenda)
+        case .leaseHeld, .conflict, .capacity, .rateLimited, .invalid, .unavailable, .refused, .timedOut, .cancelled:
+            set(.app, .unanswered, failure.text, hint: failure.hint, &agenda)
+        }
+    }
+
+    private mutating func judgeSecrets(_ names: [String], _ agenda: inout Agenda) {
+        let missing = request.settings.requiredSecrets.filter { !names.contains($0) }
+        if missing.isEmpty {
+            set(.secrets, .passed, "all \(request.settings.requiredSecrets.count) are set", &agenda)
+        } else {
+            let assignments = missing.map { "\($0)=…" }.joined(separator: " ")
+            set(
+                .secrets, .refused, "not set on the app: \(missing.joined(separator: ", "))",
+                hint: "set them with: fly secrets set --stage -a \(request.app) \(assignments)", &agenda)
+        }
+    }
+
+    private mutating func judgeElsewhere(_ probe: HealthProbe, _ result: ProbeResult, _ agenda: inout Agenda) {
+        if let fault = probe.criteria.fault(in: result) { sickElsewhere.append("\(probe.name) \(fault)") }
+        let isLast = !routes.values.contains { if case .healthy = $0 { true } else { false } }
+        guard isLast else { return }
+        if sickElsewhere.isEmpty {
+            let names = request.settings.healthyElsewhere.map(\.name).joined(separator: ", ")
+            set(.healthyElsewhere, .passed, "\(names) healthy now", &agenda)
+        } else {
+            set(
+                .healthyElsewhere, .refused, sickElsewhere.sorted().joined(separator: "; "),
+                hint: "mend it first, or --skip healthy with --approved-by", &agenda)
+        }
+    }
+
+    private mutating func judgeHistory(_ history: ReleaseHistory, _ agenda: inout Agenda) {
+        askForChanges(&agenda)
+        switch request.kind {
+        case .rollback:
+            chooseTarget(history, &agenda)
+        case .deploy, .promote, .recover:
+            guard let current = history.current else { return }
+            facts.wayBack = current
+            ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
+        }
+    }
+
+    /// A rollback goes to a verified release that has not failed since: the one asked for, or the last before the
+    /// current one.
+    private mutating func chooseTarget(_ history: ReleaseHistory, _ agenda: inout Agenda) {
+        let known = history.verified.map(\.number.description).joined(separator: ", ")
+        if let wanted = request.target {
+            let candidates = history.verified + (history.current.map { [$0] } ?? [])
+            guard let release = candidates.first(where: { $0.number == wanted }) else {
+                let state = history.states.first { $0.number == wanted }?.state
+                let why = state.map { "\(wanted) is \($0.rawValue), not verified" } ?? "there is no \(wanted)"
+                set(
+                    .wayBack, .refused, why, hint: known.isEmpty ? "" : "verified releases: \(known)", &agenda)
+                return
+            }
+            facts.wayBack = release
+        } else {
+            let latest = history.states.first
+            // A fleet whose newest release failed or never ended goes back to what serves by the ledger.
+            let isCurrentSound = latest == nil || latest?.state == .verified || latest?.state == .withdrawn
+            facts.wayBack =
+                isCurrentSound
+                ? history.verified.first { release in history.current.map { release.number < $0.number } ?? true }
+                : history.current ?? history.verified.first
+            guard facts.wayBack != nil else {
+                set(
+                    .wayBack, .refused, "there is no earlier verified release to go back to",
+                    hint: known.isEmpty ? "" : "name one of \(known) with --to", &agenda)
+                return
+            }
+        }
+        if let release = facts.wayBack {
+            ask(.pullable, .image(task: .provePullable(reference: release.image)), &agenda)
+        }
+    }
+
+    private mutating func askForChanges(_ agenda: inout Agenda) {
+        guard let target = facts.commit?.id, let deployed = facts.history?.current?.commit, target != deployed else {
+            return
+        }
+        ask(.changes, .git(query: .changes(from: deployed, to: target)), &agenda)
+    }
+
+    private mutating func judgeMigrations(_ changes: ChangeSet, _ agenda: inout Agenda) {
+        let touched = changes.paths.filter { path in
+            request.settings.migrationPaths.contains { path == $0 || path.hasPrefix($0.hasSuffix("/") ? $0 : $0 + "/") }
+        }
+        guard !touched.isEmpty else { return }
+        let isReversible = facts.commit?.message.split(whereSeparator: \.isNewline).contains {
+            $0.lowercased().filter { $0 != " " } == "migration:reversible"
+        }
+        if isReversible == true { return }
+        facts.migrations = touched
+        warn(
+            "migrations change (\(touched.prefix(3).joined(separator: ", "))): "
+                + "an automatic rollback will stop at a person", &agenda)
+    }
+
+    /// The fleet is judged once the machines, the ledger and the platform's releases are all known.
+    private mutating func judgeFleetIfKnown(_ agenda: inout Agenda) {
+        let open = routes.values
+        guard !open.contains(.machines), !open.contains(.releases), !open.contains(.history),
+            gates[.fleet] == nil, facts.history != nil
+        else { return }
+        let managed = facts.fleet.filter(\.isManaged)
+        let unreachable = managed.filter { !$0.isConfigComplete || $0.hostStatus != "ok" }
+        if !unreachable.isEmpty {
+            set(
+                .fleet, .refused,
+                "not reachable by the platform: \(unreachable.map(\.id.rawValue).joined(separator: ", "))",
+                hint: "wait until their hosts are back, or destroy them: fly machine destroy ID -a \(request.app)",
+                &agenda)
+            return
+        }
+        if managed.isEmpty, request.kind != .rollback {
+            judgeEmptyFleet(&agenda)
+        } else {
+            judgeGroups(managed, &agenda)
+            judgeFloor(managed, &agenda)
+            if request.kind != .rollback, facts.wayBack == nil, gates[.wayBack] == nil { adopt(managed, &agenda) }
+        }
+    }
+
+    /// An empty list is a first deploy only where nothing says that there were machines.
+    private mutating func judgeEmptyFleet(_ agenda: inout Agenda) {
+        let known = facts.platformReleases.first ?? facts.history?.states.first?.number
+        if let known {
+            set(
+                .fleet, .refused, "the app has releases (\(known)) but the platform lists no machines",
+                hint: "if they were destroyed on purpose, go on with --skip fleet --approved-by WHO", &agenda)
+        } else {
+            set(.fleet, .passed, "no machines yet: this is the first deploy", &agenda)
+        }
+        if facts.wayBack == nil {
+            set(.wayBack, .passed, "first deploy: there is nothing to go back to", &agenda)
+        }
+    }
+
+    private mutating func judgeGroups(_ managed: [FleetMachine], _ agenda: inout Agenda) {
+        let wanted = Set(request.settings.flyToml.groups)
+        let gone = Set(managed.map(\.config.processGroup)).subtracting(wanted)
+            .filter { !$0.rawValue.hasPrefix("fly_app_") }
+        guard request.kind == .rollback || gone.isEmpty else {
+            set(
+                .fleet, .refused,
+                "machines of process groups that fly.toml no longer has: "
+                    + gone.map(\.rawValue).sorted().joined(separator: ", "),
+                hint: "put the group back into fly.toml, or destroy its machines first", &agenda)
+            return
+        }
+        for machine in managed where request.kind != .rollback {
+            let group = machine.config.processGroup
+            if let conflict = request.settings.flyToml.mountConflict(for: group, with: machine.config) {
+                set(.fleet, .refused, "\(machine.id): \(conflict)", &agenda)
+                return
+            }
+        }
+        set(.fleet, .passed, "\(managed.count) machines", &agenda)
+    }
+
+    private mutating func judgeFloor(_ managed: [FleetMachine], _ agenda: inout Agenda) {
+        for group in Set(managed.map(\.config.processGroup)).sorted() {
+            let members = managed.filter { $0.config.processGroup == group && $0.config.hasServices }
+            let serving = members.filter(\.isServing)
+            guard !serving.isEmpty else { continue }
+            let floor = request.servingFloor(over: members.count)
+            let available = members.count { FleetMember($0).isAvailable(Observation(of: $0)) }
+            if request.kind != .rollback, available - 1 < floor {
+                set(
+                    .servingFloor, .refused,
+                    "group \(group) has \(available) available of \(members.count) machines and a serving floor of "
+                        + "\(floor): none may be taken away",
+                    hint: "add a machine, mend the broken ones, or lower deploy.serving_floor", &agenda)
+                return
+            }
+        }
+        set(.servingFloor, .passed, "can be kept", &agenda)
+    }
+
+    /// A fleet that Airboss never deployed can be gone back to if it is whole and healthy now.
+    private mutating func adopt(_ managed: [FleetMachine], _ agenda: inout Agenda) {
+        let digests = Set(managed.compactMap(\.imageDigest))
+        let started = managed.filter { !FleetPlan.restingStates.contains($0.state) }
+        guard digests.count == 1, started.allSatisfy({ $0.state == "started" && $0.areChecksPassing }) else {
+            set(
+                .wayBack, .refused, "no verified release is known, and the fleet is not whole and healthy now",
+                hint: "--skip way-back deploys without a way back", &agenda)
+            return
+        }
+        guard let health = request.settings.verify.health, !started.isEmpty else {
+            adopted(managed, digests, &agenda)
+            return
+        }
+        ask(.baseline, .probe(request: health.probe), &agenda)
+    }
+
+    private mutating func judgeBaseline(_ result: ProbeResult, _ agenda: inout Agenda) {
+        let managed = facts.fleet.filter(\.isManaged)
+        let fault = request.settings.verify.health?.criteria.fault(in: result)
+        if let fault, !(result.status == 404 && request.settings.verify.fallback != nil) {
+            set(
+                .wayBack, .refused, "no verified release is known, and what runs now is not healthy: \(fault)",
+                hint: "--skip way-back deploys without a way back", &agenda)
+        } else {
+            adopted(managed, Set(managed.compactMap(\.imageDigest)), &agenda)
+        }
+    }
+
+    private mutating func adopted(_ managed: [FleetMachine], _ digests: Set<ImageDigest>, _ agenda: inout Agenda) {
+        guard let digest = digests.first, let image = managed.first?.config.image else { return }
+        let number = managed.compactMap { $0.config.metadata["fly_release_version"].flatMap(Int.init) }.max() ?? 0
+        let reference = ImageReference(parsing: image).map { "\($0.registry)/\($0.repository)@\(digest)" } ?? image
+        facts.wayBack = ReleaseRecord(
+            app: request.app, number: ReleaseNumber(number),
+            platformID: managed.first?.config.metadata["fly_release_id"] ?? "", commit: nil,
+            subject: "as found before Airboss's first deploy", image: reference, digest: digest,
+            machines: managed.map(RecordedMachine.init), state: .verified, run: request.run, createdAt: agenda.now,
+            verifiedAt: agenda.now, reason: "adopted")
+        ask(.pullable, .image(task: .provePullable(reference: reference)), &agenda)
+    }
+
+    /// The gate a question belongs to, for a question that got no answer.
+    private mutating func unanswered(_ question: Question, _ failure: Failure, _ agenda: inout Agenda) {
+        let refusal: GateResult.Verdict = failure.code == .refused || failure.code == .invalid ? .refused : .unanswered
+        switch question {
+        case .app: appFailed(failure, &agenda)
+        case .machines, .releases: set(.fleet, .unanswered, failure.text, hint: failure.hint, &agenda)
+        case .secrets: set(.secrets, .unanswered, failure.text, hint: failure.hint, &agenda)
+        case .history: set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)
+        case .commit: set(.commit, .refused, failure.text, hint: failure.hint, &agenda)
+        case .branch: set(.branch, refusal, failure.text, hint: failure.hint, &agenda)
+        case .clean: set(.cleanWorktree, refusal, failure.text, hint: failure.hint, &agenda)
+        case .changes:
+            // Only what people are told hangs on it, and the migrations, which then count as changed.
+            warn("the commits between the releases could not be read: \(failure.text)", &agenda)
+            if !request.settings.migrationPaths.isEmpty { facts.migrations = request.settings.migrationPaths }
+        case .healthy(let index):
+            let probe = request.settings.healthyElsewhere[index]
+            judgeElsewhere(
+                probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
+        case .pullable, .baseline:
+            facts.wayBack = nil
+            set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)
+        }
+    }
+
+    private mutating func set(
+        _ gate: GateName, _ verdict: GateResult.Verdict, _ detail: String, hint: String = "", _ agenda: inout Agenda
+    ) {
+        var result = GateResult(gate, verdict, detail, hint: hint)
+        if verdict != .passed, gate.canBeSkipped, request.overrides.skippedGates.contains(gate.rawValue) {
+            result.verdict = .overridden
+        }
+        gates[gate] = result
+        agenda.note(.gate(name: gate.rawValue, state: result.stageState, detail: detail))
+    }
+
+    private mutating func warn(_ text: String, _ agenda: inout Agenda) {
+        facts.warnings.append(text)
+        agenda.note(.warning(text: text))
+    }
+
+    private mutating func ask(_ question: Question, _ effect: Effect, _ agenda: inout Agenda) {
+        routes[agenda.perform(effect)] = question
+    }
+
+    private mutating func settle(_ agenda: inout Agenda) {
+        guard routes.isEmpty else { return }
+        let bad = gates.values.filter { $0.verdict == .refused || $0.verdict == .unanswered }
+            .sorted { $0.gate.rawValue < $1.gate.rawValue }
+        guard !bad.isEmpty else {
+            state = .passed
+            return
+        }
+        // The platform that could not be asked comes first: all else may follow from it.
+        let isPlatformDown = gates[.app]?.verdict == .unanswered
+        let outcome: RunOutcome = isPlatformDown ? .unavailable : .refused
+        let shown = isPlatformDown ? bad.filter { $0.gate == .app } : bad
+        state = .refused(
+            refusal: Refusal(
+                outcome, shown.map { "\($0.gate.rawValue): \($0.detail)" }.joined(separator: "; "),
+                hints: bad.map(\.hint).filter { !$0.isEmpty }))
+    }
+}

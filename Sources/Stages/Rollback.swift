@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+internal import PipelineFiles
+package import Rollouts
+
+/// Brings a verified release back, each machine with its whole recorded config, and verifies it in its turn.
+package struct Rollback: Hashable, Codable, Sendable {
+    package enum State: Hashable, Codable, Sendable {
+        /// Next: `looking`.
+        case waiting
+        /// Next: `restoring`, `failed`, `stopped`.
+        case looking(action: ActionID)
+        /// Waits before it looks again. Next: `looking`, `stopped`.
+        case pausing(action: ActionID)
+        /// Next: `verifying`, `diagnosing`, `stopped`.
+        case restoring
+        /// Next: `restored`, `diagnosing`, `stopped`.
+        case verifying
+        /// What differs, for a person. Next: `failed`.
+        case diagnosing(action: ActionID, reason: String)
+        case restored
+        case failed(reason: String, divergence: [String])
+        case stopped(changed: [String])
+    }
+
+    /// Looks at the fleet before a rollback gives up on a platform that does not answer.
+    package static let maxLooks = 5
+    package static let lookPause = Duration.seconds(5)
+
+    package private(set) var state: State = .waiting
+    package private(set) var rollout: RollingRollout?
+    package private(set) var verify: HealthVerify?
+    package let target: ReleaseRecord
+    private var configs: [MachineID: MachineConfig]
+    private var looks = 0
+    private var restored: [MachineID: Int] = [:]
+    private let request: RunRequest
+
+    /// - Parameter before: the fleet right before the run's first change. Where a machine then ran the target release,
+    ///   its config of that moment is restored, for that is what served.
+    package init(_ request: RunRequest, to target: ReleaseRecord, before: [FleetMachine]) {
+        self.request = request
+        self.target = target
+        configs = Dictionary(target.machines.map { ($0.id, $0.config) }) { first, _ in first }
+        for machine in before where machine.isManaged && machine.imageDigest == target.digest {
+            configs[machine.id] = machine.config
+        }
+    }
+
+    package func awaits(_ action: ActionID) -> Bool {
+        switch state {
+        case .looking(action), .pausing(action), .diagnosing(action, _): true
+        case .restoring: rollout?.awaits(action) ?? false
+        case .verifying: verify?.awaits(action) ?? false
+        case .waiting, .looking, .pausing, .diagnosing, .restored, .failed, .stopped: false
+        }
+    }
+
+    package mutating func begin(_ agenda: inout Agenda) {
+        looks += 1
+        state = .looking(action: agenda.perform(.platform(call: .machines)))
+    }
+
+    package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
+        switch state {
+        case .waiting, .looking, .pausing: state = .stopped(changed: [])
+        case .restoring:
+            try rollout?.stop(&agenda)
+            try afterRollout(&agenda)
+        case .verifying, .diagnosing:
+            verify?.stop()
+            state = .stopped(changed: restored.keys.sorted().map(\.rawValue))
+        case .restored, .failed, .stopped: break
+        }
+    }
+
+    package mutating func handle(
+        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
+    ) throws(IllegalEvent) {
+        guard awaits(action) else { throw IllegalEvent(state: "\(state)", event: "an answer to \(action)") }
+        switch (state, answer) {
+        case (.restoring, _):
+            try rollout?.handle(action, answer, &agenda)
+            try afterRollout(&agenda)
+        case (.verifying, _):
+            try verify?.handle(action, answer, &agenda)
+            afterVerify(&agenda)
+        case (.looking, .machines(let fleet)):
+            try restore(fleet, &agenda)
+        case (.looking, .failed(let failure)):
+            if looks < Rollback.maxLooks {
+                state = .pausing(action: agenda.perform(.wake(at: agenda.now + Rollback.lookPause)))
+            } else {
+                state = .failed(
+                    reason: "the platform does not answer: \(failure.text)",
+                    divergence: ["unknown: the machines could not be listed"])
+            }
+        case (.pausing, .woke):
+            begin(&agenda)
+        case (.diagnosing(_, let reason), .machines(let fleet)):
+            state = .failed(reason: reason, divergence: divergence(of: fleet))
+        case (.diagnosing(_, let reason), .failed(let failure)):
+            state = .failed(
+                reason: reason, divergence: ["unknown: the machines could not be listed (\(failure.text))"])
+        default:
+            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        }
+    }
+
+    private mutating func restore(_ fleet: [FleetMachine], _ agenda: inout Agenda) throws(IllegalEvent) {
+        let present = Set(fleet.map(\.id))
+        let names = Set(fleet.map(\.name))
+        let additions = target.machines.filter { !present.contains($0.id) && !names.contains($0.name) }.map {
+            FleetPlan.Addition(name: $0.name, region: $0.region, config: stamped($0.config))
+        }
+        let plan = FleetPlan.make(
+            fleet: fleet, waitTimeout: request.settings.waitTimeout, additions: additions,
+            operation: { OperationID("\(request.run)/r\($0)") },
+            wanted: { wantedConfig(for: $0).map(stamped) })
+        for item in plan.items { restored[MachineID(item.key)] = item.change.config.checkCount }
+        for machine in plan.unchanged {
+            restored[machine] = plan.members.first { $0.id == machine }?.expectedChecks ?? 0
+        }
+        var rollout = RollingRollout(
+            plan, view: fleet.map(Observation.init(of:)),
+            limits: .init(
+                maxUnavailable: request.settings.maxUnavailable,
+                // A fleet that may be broken must not be kept as it is by the wish to keep it serving.
+                servingFloor: min(request.servingFloor(over: plan.members.count), max(0, plan.members.count - 1)),
+                patience: request.settings.waitTimeout))
+        state = .restoring
+        try rollout.start(&agenda)
+        self.rollout = rollout
+        try afterRollout(&agenda)
+    }
+
+    /// The machine's own recorded config; for one that is newer than the release, that of a machine of its group.
+    private func wantedConfig(for machine: FleetMachine) -> MachineConfig? {
+        if let own = configs[machine.id] { return own }
+        let group = machine.config.processGroup
+        guard let model = target.machines.first(where: { $0.config.processGroup == group }) else { return nil }
+        var config = model.config
+        // A volume belongs to one machine.
+        config.json["mounts"] = machine.config.json["mounts"]
+        return config
+    }
+
+    private func stamped(_ config: MachineConfig) -> MachineConfig {
+        var copy = config
+        copy.metadata[Bookkeeping.run] = request.run.rawValue
+        return copy
+    }
+
+    private mutating func afterRollout(_ agenda: inout Agenda) throws(IllegalEvent) {
+        guard let outcome = rollout?.outcome, case .restoring = state else { return }
+        switch outcome {
+        case .succeeded:
+            for (name, machine) in rollout?.created ?? [:] {
+                restored[machine] = restored.removeValue(forKey: MachineID(name)) ?? 0
+            }
+            var verify = HealthVerify(request.settings.verify.withoutSoak, expected: restored)
+            verify.begin(&agenda)
+            self.verify = verify
+            state = .verifying
+        case .failed(let reason, _):
+            diagnose("the machines could not be restored: \(reason)", &agenda)
+        case .stopped(let changed):
+            state = .stopped(changed: changed)
+        }
+    }
+
+    private mutating func afterVerify(_ agenda: inout Agenda) {
+        switch verify?.state {
+        case .healthy: state = .restored
+        case .unhealthy(let reason): diagnose("\(target.number) is back and not healthy: \(reason)", &agenda)
+        case .waiting, .probing, .inspecting, .smoking, .soaking, .stopped, nil: break
+        }
+    }
+
+    private mutating func diagnose(_ reason: String, _ agenda: inout Agenda) {
+        state = .diagnosing(action: agenda.perform(.platform(call: .machines)), reason: reason)
+    }
+
+    /// Machine by machine, what is not as the release recorded it.
+    private func divergence(of fleet: [FleetMachine]) -> [String] {
+        var lines: [String] = []
+        for machine in fleet.filter(\.isManaged).sorted(by: { $0.id < $1.id }) {
+            guard let wanted = wantedConfig(for: machine) else {
+                lines.append("\(machine.id): group \(machine.config.processGroup) is not part of \(target.number)")
+                continue
+            }
+            if machine.imageDigest != target.digest {
+                let runs = machine.imageDigest?.short ?? "an unknown image"
+                lines.append("\(machine.id): runs \(runs), wanted \(target.digest.short) (\(target.number))")
+            } else if machine.config.substance != wanted.substance {
+                lines.append("\(machine.id): runs the right image with another config")
+            }
+            if machine.state != "started", !FleetPlan.restingStates.contains(machine.state) {
+                lines.append("\(machine.id): is \(machine.state)")
+            } else if machine.state == "started", !machine.areChecksPassing {
+                let failing = machine.checks.first { $0.status != "passing" }
+                lines.append(
+                    "\(machine.id): \(failing.map { "check \($0.name) is \($0.status)" } ?? "no check result")")
+            }
+        }
+        let present = Set(fleet.map(\.id))
+        for machine in target.machines where !present.contains(machine.id) {
+            lines.append("\(machine.id): is gone (\(machine.name))")
+        }
+        return lines
+    }
+}
