@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import FoundationEssentials
+package import Model
+
+/// What Airboss remembers between instructions, runs and machines: the journal of runs, who holds an app, the ledger of
+/// releases and the notices that wait to be sent.
+///
+/// Every call that writes is durable when it returns, and is not undone by the cancellation of its task: what makes a
+/// cancelled run safe must still be recorded. Every call that writes may be repeated after an answer that was lost; the
+/// repetition finds what is there and changes nothing. Times are always given by the caller.
+package protocol StateStore: Sendable {
+    // MARK: Journal
+
+    /// Begins a run's journal. Throws `conflict` where another run has the id.
+    func openRun(_ header: RunHeader) async throws(StateError)
+
+    /// Appends one entry after `expectedSequence`, the number of the last entry the caller knows (0 for none), and
+    /// returns the new entry's number. Throws `sequenceConflict` where somebody else has appended, `alreadyClosed` after
+    /// ``closeRun(_:outcome:exitCode:finishedAt:summary:)``, `unknownRun` for a run never opened.
+    @discardableResult
+    func append(
+        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp
+    ) async throws(StateError) -> Int64
+
+    /// A run's entries with their chain of checksums verified. A torn tail is told, not thrown; throws `corrupt` for
+    /// damage before the tail and `unknownRun` for a run never opened.
+    func events(_ run: RunID) async throws(StateError) -> JournalReading
+
+    /// Removes what ``events(_:)`` reported as a torn tail, so that the run can go on; returns how many entries were
+    /// lost or removed, 0 where nothing is torn.
+    @discardableResult
+    func discardTornTail(_ run: RunID) async throws(StateError) -> Int64
+
+    /// Ends a run, once. The same end again changes nothing; another one throws `alreadyClosed`.
+    func closeRun(
+        _ run: RunID, outcome: String, exitCode: Int32, finishedAt: Timestamp, summary: Data
+    ) async throws(StateError)
+
+    /// Runs, newest first.
+    func runs(_ filter: RunFilter, limit: Int) async throws(StateError) -> [RunRecord]
+
+    /// The run whose id is, or alone begins with, `prefix` (letter case does not matter); nil where there is none.
+    /// Throws `ambiguousRun` where several do.
+    func run(_ prefix: String) async throws(StateError) -> RunRecord?
+
+    /// The runs of an app that never ended, oldest first; the one that holds the app among them.
+    func unfinishedRuns(_ app: AppName) async throws(StateError) -> [RunRecord]
+
+    // MARK: One active run per app
+
+    /// Takes the app for a run, if nobody has it. A run that has it already gets it again, also from another process
+    /// once the former one is gone: that is how a recovery takes over. `silence` is how long a holder that cannot be
+    /// looked at from here (another machine or container) may go without a heartbeat before it counts as gone.
+    func acquire(
+        _ app: AppName, run: RunID, holder: Holder, at now: Timestamp, silence: Duration
+    ) async throws(StateError) -> Acquisition
+
+    /// Says that the run still has the app; false where it has it no longer.
+    func heartbeat(_ app: AppName, run: RunID, at now: Timestamp) async throws(StateError) -> Bool
+
+    /// Gives the app back; false where the run did not have it.
+    @discardableResult
+    func release(_ app: AppName, run: RunID) async throws(StateError) -> Bool
+
+    /// Who has the app now.
+    func hold(_ app: AppName) async throws(StateError) -> Hold?
+
+    // MARK: Ledger
+
+    /// Records a release, with its state as the first of its history. The run that recorded a release may record it
+    /// again (its machines and platform id are replaced, its state is not); another run throws `conflict`.
+    func recordRelease(_ release: ReleaseRecord) async throws(StateError)
+
+    /// Gives a release its next state; the state it already has changes nothing. Throws `unknownRelease`.
+    func markRelease(
+        _ app: AppName, _ number: ReleaseNumber, _ state: ReleaseRecord.State, at time: Timestamp
+    ) async throws(StateError)
+
+    /// An app's releases, newest first.
+    func releases(_ app: AppName, limit: Int) async throws(StateError) -> [ReleaseRecord]
+
+    /// One release, or nil where it was never recorded.
+    func release(_ app: AppName, _ number: ReleaseNumber) async throws(StateError) -> ReleaseRecord?
+
+    /// Every state a release has had, in order.
+    func releaseHistory(_ app: AppName, _ number: ReleaseNumber) async throws(StateError) -> [ReleaseStateChange]
+
+    /// The newest release below `before` (any, where nil) that was verified and has neither failed nor been rolled back
+    /// since: where a rollback goes.
+    func lastVerified(_ app: AppName, before: ReleaseNumber?) async throws(StateError) -> ReleaseRecord?
+
+    /// What the ledger knows of an app: the release that serves, those a rollback may go to, and the states of the
+    /// newest `limit` releases.
+    func history(_ app: AppName, limit: Int) async throws(StateError) -> ReleaseHistory
+
+    // MARK: Outbox
+
+    /// Puts a notice into the outbox; false where its key is already there, sent or not.
+    @discardableResult
+    func enqueue(
+        key: String, channel: String, payload: Data, run: RunID?, at time: Timestamp
+    ) async throws(StateError) -> Bool
+
+    /// Notices to be sent by `now`, those due longest first.
+    func due(_ now: Timestamp, limit: Int) async throws(StateError) -> [OutboxNotice]
+
+    /// Records that a notice was sent. Throws `unknownNotice`.
+    func markSent(_ key: String, at time: Timestamp) async throws(StateError)
+
+    /// Records a failed attempt and when the next is due; nil gives the notice up. Throws `unknownNotice`.
+    func markFailed(
+        _ key: String, error detail: String, nextAttemptAt: Timestamp?
+    ) async throws(StateError)
+
+    /// All notices, newest first.
+    func notices(run: RunID?, limit: Int) async throws(StateError) -> [OutboxNotice]
+}
+
+extension StateStore {
+    /// The oldest run of an app that never ended.
+    package func unfinishedRun(_ app: AppName) async throws(StateError) -> RunRecord? {
+        try await unfinishedRuns(app).first
+    }
+}
