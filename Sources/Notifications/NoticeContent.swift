@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import FoundationEssentials
+package import Model
+
+/// What a notice says, in words, the same for every channel; already on single lines and without secrets.
+package struct NoticeContent: Hashable, Sendable {
+    /// The mood of a notice, from which its symbol and colours follow.
+    package enum Tone: String, Sendable {
+        case good, warning, bad, neutral
+    }
+
+    package struct Fact: Hashable, Sendable {
+        package var label: String
+        package var value: String
+        /// A second, quieter part of the value.
+        package var note: String?
+        package var link: String?
+        /// Whether the value is an id, better set in a fixed width.
+        package var isCode: Bool
+    }
+
+    package struct Stage: Hashable, Sendable {
+        package var stageName: String
+        package var symbol: String
+        package var word: String
+        package var tone: Tone
+        package var elapsed: String?
+        package var detail: String?
+    }
+
+    package struct OverrideLine: Hashable, Sendable {
+        package var gate: String
+        package var who: String
+        package var why: String
+        package var instead: String?
+    }
+
+    package struct Step: Hashable, Sendable {
+        package var text: String
+        package var isCommand: Bool
+    }
+
+    package var tone: Tone
+    package var symbol: String
+    /// `Production Deployment Failed`.
+    package var title: String
+    package var headline: String
+    package var app: String
+    package var environment: String
+    package var facts: [Fact]
+    package var stages: [Stage]
+    package var overrides: [OverrideLine]
+    package var divergence: [String]
+    package var nextSteps: [Step]
+    package var warnings: [String]
+    package var appURL: String?
+    package var runURL: String?
+    package var run: String
+    package var finished: String
+
+    /// The subject of an e-mail: `🚨 Production Deployment Failed`.
+    package var subject: String { symbol + " " + title }
+}
+
+extension NoticeContent {
+    /// Puts a report into words. Secrets are removed first, whatever their source.
+    package init(_ original: RunReport) {
+        let report = Redactor.redact(original)
+        let environment = NoticeContent.environment(pipeline: report.pipeline, app: report.app)
+        let title = NoticeContent.title(report.outcome, report.kind)
+        let runURL = NoticeText.link(report.runURL)
+        self.init(
+            tone: title.tone, symbol: title.symbol, title: environment + " " + title.words,
+            headline: NoticeText.line(report.headline), app: NoticeText.line(report.app.rawValue),
+            environment: environment, facts: NoticeContent.facts(report),
+            stages: report.stages.filter { $0.stage != .notify || $0.state == .failed }.map(NoticeContent.stage),
+            overrides: report.overrides.map { override in
+                OverrideLine(
+                    gate: NoticeText.line(override.gate), who: NoticeText.line(override.who),
+                    why: NoticeText.line(override.reason), instead: NoticeText.optionalLine(override.wouldHaveSaid))
+            },
+            divergence: report.divergence.compactMap { NoticeText.optionalLine($0) },
+            nextSteps: report.nextSteps.compactMap(NoticeContent.step),
+            warnings: report.warnings.compactMap { NoticeText.optionalLine($0) },
+            appURL: NoticeText.link(report.url), runURL: runURL, run: NoticeText.line(report.run.rawValue),
+            finished: NoticeText.time(report.finishedAt))
+    }
+
+    /// The word for where the app runs: `Production`, `Staging`, …; the pipeline's own name where it tells neither.
+    package static func environment(pipeline: String, app: AppName) -> String {
+        let known = [
+            ("production", "Production"), ("prod", "Production"), ("staging", "Staging"), ("stage", "Staging"),
+            ("preview", "Preview"), ("development", "Development"), ("dev", "Development"), ("test", "Test"),
+        ]
+        for name in [pipeline, app.rawValue] {
+            let words = name.lowercased().split { !$0.isLetter && !$0.isNumber }
+            if let found = known.first(where: { words.contains($0.0[...]) }) { return found.1 }
+        }
+        let words = NoticeText.line(pipeline, maxCharacters: 60).split { $0 == "-" || $0 == "_" || $0 == " " }
+        return words.map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined(separator: " ")
+    }
+
+    private static func title(_ outcome: RunOutcome, _ kind: RunKind) -> (tone: Tone, symbol: String, words: String) {
+        let noun =
+            switch kind {
+            case .deploy, .promote: "Deployment"
+            case .rollback: "Rollback"
+            case .recover: "Recovery"
+            }
+        return switch (outcome, kind) {
+        case (.verified, .rollback): (.warning, "⚠️", "Rollback Executed")
+        case (.verified, .deploy), (.verified, .promote), (.verified, .recover): (.good, "✅", noun + " Successful")
+        case (.rolledBack, .recover): (.warning, "⚠️", "Rollback Executed")
+        case (.rolledBack, .deploy), (.rolledBack, .promote), (.rolledBack, .rollback): (.bad, "🚨", noun + " Failed")
+        case (.needsHuman, _): (.bad, "🚨", noun + " Failed")
+        case (.refused, _): (.neutral, "⛔", noun + " Refused")
+        case (.unavailable, _): (.warning, "⚠️", noun + " Not Started")
+        case (.interrupted, _): (.warning, "⚠️", noun + " Interrupted")
+        }
+    }
+
+    private static func facts(_ report: RunReport) -> [Fact] {
+        var facts: [Fact] = []
+        func add(_ label: String, _ value: String, note: String? = nil, link: String? = nil, isCode: Bool = false) {
+            guard let value = NoticeText.optionalLine(value) else { return }
+            let note = note.flatMap { NoticeText.optionalLine($0) }
+            facts.append(Fact(label: label, value: value, note: note, link: link, isCode: isCode))
+        }
+        if let commit = report.commit { add("Commit", commit.short, note: report.subject, isCode: true) }
+        add("Reason", report.reason)
+        add(report.kind == .rollback ? "Rolled back by" : "Deployed by", report.actor)
+        if let release = report.release {
+            add("Version", release.description, note: report.previousRelease.map { "before: \($0)" })
+        } else if let previous = report.previousRelease {
+            add("Version", previous.description, note: "unchanged")
+        }
+        let elapsed = NoticeText.duration(report.finishedAt - report.startedAt)
+        add("Time", NoticeText.time(report.startedAt), note: "took \(elapsed)")
+        add("Health", report.healthStatus)
+        if let restore = report.timeToRestore { add("Time to restore", NoticeText.duration(restore)) }
+        add("Image", report.image, isCode: true)
+        add("Run", report.run.rawValue, link: NoticeText.link(report.runURL), isCode: true)
+        return facts
+    }
+
+    private static func stage(_ report: StageReport) -> Stage {
+        let name =
+            switch report.stage {
+            case .preValidation: "Pre-validation"
+            case .window: "Window"
+            case .build: "Build"
+            case .deploy: "Deploy"
+            case .verify: "Health verify"
+            case .rollback: "Rollback"
+            case .notify: "Notify"
+            }
+        let (symbol, word, tone): (String, String, Tone) =
+            switch report.state {
+            case .passed: ("✅", "passed", .good)
+            case .failed: ("❌", "failed", .bad)
+            case .refused: ("⛔", "refused", .bad)
+            case .overridden: ("⚠️", "overridden", .warning)
+            case .skipped: ("➖", "skipped", .neutral)
+            case .waiting: ("➖", "not reached", .neutral)
+            case .running: ("⏳", "not finished", .warning)
+            }
+        var elapsed: String?
+        if let started = report.startedAt, let finished = report.finishedAt {
+            elapsed = NoticeText.duration(finished - started)
+        }
+        return Stage(
+            stageName: name, symbol: symbol, word: word, tone: tone, elapsed: elapsed,
+            detail: NoticeText.optionalLine(report.detail))
+    }
+
+    /// A step is a command where it begins with a program's name; it is then shown to be copied.
+    private static func step(_ text: String) -> Step? {
+        guard let line = NoticeText.optionalLine(text) else { return nil }
+        if line.hasPrefix("$ ") { return Step(text: String(line.dropFirst(2)), isCommand: true) }
+        let programs: Set<Substring> = ["airboss", "fly", "flyctl", "git", "curl"]
+        // "fly to the moon": a command's second word is a verb of the program or an option, never followed by a full stop.
+        let isCommand = programs.contains(line.prefix { $0 != " " }) && line.contains(" ") && !line.hasSuffix(".")
+        return Step(text: line, isCommand: isCommand)
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import FoundationEssentials
+package import HTTPTransport
+package import Model
+internal import Ports
+
+/// What sends mail; ``MailTransport`` does it over SMTP.
+package protocol MailSending: Sendable {
+    /// Throws where no recipient was taken.
+    func send(_ envelope: MailEnvelope) async throws(MailError) -> MailReceipt
+}
+
+extension MailTransport: MailSending {}
+
+/// Keeps notices until they are sent, across runs.
+package protocol NoticeOutbox: Sendable {
+    /// Keeps a notice under its key, unless the key is already there.
+    func keep(_ order: NoticeOrder, key: String, at now: Timestamp) async throws
+    func markSent(key: String, at now: Timestamp) async throws
+    /// `mayRetry` is whether the same notice may be taken later.
+    func markFailed(key: String, error: String, mayRetry: Bool, at now: Timestamp) async throws
+}
+
+/// Where the notices of a pipeline go; a channel that is nil is not set up.
+package struct NoticeChannels: Sendable {
+    package struct Email: Sendable {
+        /// `smtp://` or `smtps://`, with user and password where the server wants them.
+        package var server: String
+        package var from: String?
+        package var to: [String]
+
+        package init(server: String, from: String? = nil, to: [String]) {
+            self.server = server
+            self.from = from
+            self.to = to
+        }
+    }
+
+    package var email: Email?
+    /// The webhook's address: a secret, since whoever has it may post.
+    package var slackWebhook: String?
+    /// The file that `GITHUB_STEP_SUMMARY` names.
+    package var summaryPath: String?
+
+    package init(email: Email? = nil, slackWebhook: String? = nil, summaryPath: String? = nil) {
+        self.email = email
+        self.slackWebhook = slackWebhook
+        self.summaryPath = summaryPath
+    }
+}
+
+/// Sends notices over the channels of a pipeline. A notice that cannot be sent is an answer, never an error thrown into
+/// the run.
+package struct NoticeSender: NoticePort {
+    private let channels: NoticeChannels
+    private let http: any HTTPSending
+    private let mail: any MailSending
+    private let outbox: (any NoticeOutbox)?
+
+    package init(
+        channels: NoticeChannels, http: any HTTPSending, mail: any MailSending, outbox: (any NoticeOutbox)? = nil
+    ) {
+        self.channels = channels
+        self.http = http
+        self.mail = mail
+        self.outbox = outbox
+    }
+
+    /// By which a receiver and the outbox drop doubles.
+    package static func key(_ order: NoticeOrder) -> String {
+        order.report.run.rawValue + "/" + order.channel.rawValue
+    }
+
+    /// Sends one notice, having kept it first; `.done`, or `.failed` with whether trying again may help in its code
+    /// (`unavailable`, `timedOut` and `rateLimited` may).
+    package func answer(_ order: NoticeOrder, at now: Timestamp) async -> Answer {
+        let key = NoticeSender.key(order)
+        var kept = order
+        kept.report = Redactor.redact(order.report)
+        // The outbox is a second chance: without it the notice still goes out now.
+        try? await outbox?.keep(kept, key: key, at: now)
+        guard let failure = await send(kept, at: now) else {
+            // Lost here, the notice may be sent twice, which its key lets receivers see.
+            try? await outbox?.markSent(key: key, at: now)
+            return .done
+        }
+        // As for keeping: the answer below carries the failure in any case.
+        try? await outbox?.markFailed(
+            key: key, error: failure.text, mayRetry: NoticeSender.mayRetry(failure), at: now)
+        return .failed(failure: failure)
+    }
+
+    /// Whether the same notice may be taken later.
+    package static func mayRetry(_ failure: Failure) -> Bool {
+        failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
+    }
+
+    private func send(_ order: NoticeOrder, at now: Timestamp) async -> Failure? {
+        let content = NoticeContent(order.report)
+        switch order.channel {
+        case .summary:
+            guard let path = channels.summaryPath else { return notSetUp("GITHUB_STEP_SUMMARY") }
+            return await StepSummary.append(NoticeRenderer.markdown(content), to: path)
+        case .email:
+            guard let email = channels.email else { return notSetUp("notify.email") }
+            return await sendMail(content, key: NoticeSender.key(order), over: email, at: now)
+        case .slack:
+            guard let webhook = channels.slackWebhook else { return notSetUp("notify.slack") }
+            return await post(SlackMessage.json(content), key: NoticeSender.key(order), to: webhook)
+        }
+    }
+
+    private func notSetUp(_ name: String) -> Failure {
+        Failure(.invalid, "\(name) is not set, so there is nowhere to send the notice")
+    }
+
+    // MARK: E-mail
+
+    private func sendMail(
+        _ content: NoticeContent, key: String, over email: NoticeChannels.Email, at now: Timestamp
+    ) async -> Failure? {
+        let wrong = email.to.filter { MailAddress($0) == nil }
+        guard wrong.isEmpty, !email.to.isEmpty else {
+            return Failure(
+                .invalid, "\(wrong.count) of \(email.to.count) recipients are not plain mail addresses",
+                hint: "Write each as name@example.org in notify.email.to.")
+        }
+        guard let from = MailAddress(email.from ?? NoticeSender.sender(of: email.server)) else {
+            return Failure(.invalid, "The sender is not a plain mail address", hint: "Set notify.email.from.")
+        }
+        let message = MIMEMessage(
+            from: from, to: email.to.compactMap { MailAddress($0) }, subject: content.subject, date: now,
+            messageID: key.replacing("/", with: ".") + "@" + from.domain,
+            text: NoticeRenderer.emailText(content), html: NoticeRenderer.emailHTML(content))
+        do throws(MailError) {
+            // A recipient refused while others were served is not tried again: the others would get the notice twice.
+            _ = try await mail.send(
+                MailEnvelope(server: email.server, from: from.text, recipients: email.to, message: message.data))
+            return nil
+        } catch {
+            let code: Failure.Code =
+                switch error.code {
+                case .timedOut: .timedOut
+                case _ where error.isRetryable: .unavailable
+                case .loginRefused: .unauthorized
+                case .invalidServer, .invalidAddress, .invalidMessage: .invalid
+                case .cancelled, .shutDown: .cancelled
+                case .couldNotResolve, .couldNotConnect, .connectionLost, .malformedAnswer: .unavailable
+                case .tlsFailed, .senderRefused, .recipientsRefused, .messageRefused, .serverRefused: .refused
+                }
+            return Failure(code, Redactor.redact(error.message))
+        }
+    }
+
+    /// The server's user where it is an address, `airboss@` the server's domain where not.
+    static func sender(of server: String) -> String {
+        let rest = server.drop { $0 != ":" }.dropFirst(3)
+        let authority = rest.prefix { !"/?#".contains($0) }
+        var host = authority
+        if let at = authority.lastIndex(of: "@") {
+            host = authority[authority.index(after: at)...]
+            let user = authority[..<at].prefix { $0 != ":" }.replacing("%40", with: "@")
+            if MailAddress(String(user)) != nil { return String(user) }
+        }
+        host = host.prefix { $0 != ":" }
+        for label in ["smtp.", "mail."] where host.hasPrefix(label) { host = host.dropFirst(label.count) }
+        return "airboss@" + host
+    }
+
+    // MARK: Slack
+
+    /// How much of a refusal is read and shown.
+    private static let maxRefusalBytes = 4096
+    private static let maxShownCharacters = 120
+
+    private func post(_ message: JSONValue, key: String, to webhook: String) async -> Failure? {
+        let request = HTTPRequest(
+            "POST", webhook,
+            headers: ["content-type": "application/json; charset=utf-8", "x-airboss-notice": key],
+            body: .bytes(Data(message.text().utf8)), timeouts: HTTPTimeouts(total: .seconds(30)),
+            maxBodyBytes: NoticeSender.maxRefusalBytes)
+        do throws(HTTPError) {
+            let response = try await http.send(request)
+            if (200..<300).contains(response.status) { return nil }
+            let code: Failure.Code =
+                response.status == 429 ? .rateLimited : response.status >= 500 ? .unavailable : .refused
+            let says = String(decoding: response.body, as: UTF8.self)
+            let shown = NoticeText.line(Redactor.redact(says), maxCharacters: NoticeSender.maxShownCharacters)
+            return Failure(code, "The webhook answered \(response.status)" + (shown.isEmpty ? "" : ": " + shown))
+        } catch {
+            let code: Failure.Code =
+                switch error.code {
+                case .timedOut, .stalled: .timedOut
+                case .invalidRequest: .invalid
+                case .tlsFailed, .tooManyRedirects: .refused
+                case .cancelled, .shutDown: .cancelled
+                // A longer answer than is read: the message was taken or not, and is better sent twice than lost.
+                case .couldNotResolve, .couldNotConnect, .connectionLost, .malformedAnswer, .bodyTooLarge, .fileFailed:
+                    .unavailable
+                }
+            // The address itself is the secret, so that nothing the transport says of it is repeated.
+            return Failure(code, "The webhook could not be reached (\(error.code.rawValue))")
+        }
+    }
+}
