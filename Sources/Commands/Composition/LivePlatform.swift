@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import FlyPlatform
+internal import Model
+internal import Ports
+
+/// Fly's API for one app, as a run asks for it.
+struct LivePlatform: PlatformPort {
+    let client: FlyClient
+    let app: AppName
+    /// What leases are marked with, for whoever finds them.
+    let description: String
+
+    var callCount: Int { client.callCount }
+
+    func answer(_ call: PlatformCall) async -> Answer {
+        do {
+            return try await send(call)
+        } catch {
+            return .failed(failure: Failure(error))
+        }
+    }
+
+    private func send(_ call: PlatformCall) async throws(FlyError) -> Answer {
+        switch call {
+        case .app:
+            return .app(organization: try await client.app(app).organization)
+        case .machines:
+            return .machines(list: try await client.machines(app))
+        case .observe:
+            return .observations(list: try await client.machines(app).map(Observation.init(of:)))
+        case .machine(let id):
+            return .machine(machine: try await client.machine(app, id))
+        case .acquireLease(let id, let seconds):
+            let lease = try await client.acquireLease(
+                app, id, ttl: .seconds(seconds), description: description)
+            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: lease.expiresAt))
+        case .refreshLease(let id, let nonce, let seconds):
+            let lease = try await client.refreshLease(app, id, nonce: nonce, ttl: .seconds(seconds))
+            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: lease.expiresAt))
+        case .releaseLease(let id, let nonce):
+            try await client.releaseLease(app, id, nonce: nonce)
+            return .done
+        case .update(let id, let config, let version, let nonce, let skipLaunch):
+            return .machine(
+                machine: try await client.updateMachine(
+                    app, id, config: config, currentVersion: version, leaseNonce: nonce, skipLaunch: skipLaunch))
+        case .create(let name, let region, let config, let skipLaunch):
+            return .machine(
+                machine: try await client.createMachine(
+                    app, name: name, region: region, config: config, skipLaunch: skipLaunch
+                ).machine)
+        case .wait(let id, let version, let state, let seconds):
+            guard let state = WaitState(rawValue: state) else {
+                return .failed(failure: Failure(.invalid, "the platform knows no state “\(state)” to wait for"))
+            }
+            let outcome = try await client.waitFor(
+                app, id, states: [state], version: version, timeout: .seconds(seconds))
+            switch outcome {
+            case .reached: return .done
+            case .timedOut: return .waitTimedOut
+            case .superseded(let other, _):
+                return .failed(failure: Failure(.conflict, "version \(other) took the place of \(version)"))
+            case .gone:
+                return .failed(failure: Failure(.notFound, "version \(version) of machine \(id) is no more"))
+            }
+        case .cordon(let id, let nonce):
+            try await client.cordon(app, id, leaseNonce: nonce)
+            return .done
+        case .uncordon(let id, let nonce):
+            try await client.uncordon(app, id, leaseNonce: nonce)
+            return .done
+        case .secretNames:
+            return .names(list: try await client.secrets(app).secrets.map(\.name))
+        case .createRelease(let image, let strategy):
+            let release = try await client.createRelease(
+                app, image: image, strategy: PlatformStrategy(rawValue: strategy.uppercased()) ?? .rolling,
+                definition: [:])
+            return .platformRelease(id: release.id, number: release.version)
+        case .finishRelease(let id, let status):
+            try await client.finishRelease(id, status: PlatformReleaseStatus(rawValue: status) ?? .failed)
+            return .done
+        case .releases(let limit):
+            return .platformReleases(numbers: try await client.releases(app, limit: limit).map(\.version))
+        }
+    }
+}
+
+extension Failure {
+    /// The platform's error as the machines know it.
+    init(_ error: FlyError) {
+        var expiry: Timestamp?
+        let code: Failure.Code
+        switch error.code {
+        case .unauthorized: code = .unauthorized
+        case .forbidden: code = .forbidden
+        case .appNotFound, .machineNotFound, .notFound: code = .notFound
+        case .leaseHeld(_, let expiresAt):
+            code = .leaseHeld
+            expiry = expiresAt
+        case .conflict, .precondition, .nameTaken: code = .conflict
+        case .insufficientCapacity: code = .capacity
+        case .rateLimited: code = .rateLimited
+        case .badRequest: code = .invalid
+        case .deadlineExceeded: code = .timedOut
+        case .serverError, .unreachable, .malformedAnswer: code = .unavailable
+        case .cancelled: code = .cancelled
+        }
+        self.init(
+            code, error.description, hint: error.hint, isAmbiguous: error.isAmbiguous, leaseExpiresAt: expiry)
+    }
+}

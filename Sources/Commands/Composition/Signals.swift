@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+// Dispatch sources may be used from any thread; their types do not say so yet.
+@preconcurrency internal import Dispatch
+internal import Glibc
+
+/// The signals that ask a run to make safe and end: SIGINT, SIGTERM, and SIGHUP for a lost terminal.
+final class Signals: Sendable {
+    let stream: AsyncStream<Int32>
+    private let sources: [any DispatchSourceSignal]
+
+    private static let watched = [SIGINT, SIGTERM, SIGHUP]
+
+    init() {
+        let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
+        self.stream = stream
+        sources = Signals.watched.map { number in
+            // Without this the signal's default would end the process before anybody is told.
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { continuation.yield(number) }
+            source.resume()
+            return source
+        }
+    }
+
+    func stop() {
+        for source in sources { source.cancel() }
+        for number in Signals.watched { signal(number, SIG_DFL) }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+package import Ports
+package import Stages
+
+/// Everything a run reaches the world through.
+package struct RunPorts: Sendable {
+    package var platform: any PlatformPort
+    package var source: any SourcePort
+    package var images: any ImagePort
+    package var probes: any ProbePort
+    package var window: any WindowPort
+    package var ledger: any LedgerPort
+    package var notices: any NoticePort
+
+    package init(
+        platform: any PlatformPort, source: any SourcePort, images: any ImagePort, probes: any ProbePort,
+        window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort
+    ) {
+        self.platform = platform
+        self.source = source
+        self.images = images
+        self.probes = probes
+        self.window = window
+        self.ledger = ledger
+        self.notices = notices
+    }
+}
+
+/// What an observer of a run is shown after each event.
+package struct RunProgress: Sendable {
+    package var at: Timestamp
+    package var notes: [RunNote]
+    package var stages: [StageReport]
+    package var waitingFor: String
+}
+
+/// Performs a run: keeps each event, lets the machine decide, does what it says.
+///
+/// It decides nothing: which call comes next, what a failure means and when the run is over are the machine's.
+package struct RunDriver: Sendable {
+    private let ports: RunPorts
+    private let journal: any JournalPort
+    private let clock: any DriverClock
+    private let observe: @Sendable (RunProgress) -> Void
+
+    package init(
+        ports: RunPorts, journal: any JournalPort, clock: any DriverClock,
+        observe: @escaping @Sendable (RunProgress) -> Void = { _ in }
+    ) {
+        self.ports = ports
+        self.journal = journal
+        self.clock = clock
+        self.observe = observe
+    }
+
+    /// Runs to the end and returns the finished machine.
+    ///
+    /// - Parameter signals: signals that ask the run to make safe and end.
+    /// - Throws: ``AirbossError`` where an event could not be kept, ``IllegalEvent`` where the machine and its answers
+    ///   do not fit together; in both cases nothing more is done.
+    package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
+        let (inbox, post) = AsyncStream.makeStream(of: RunEvent.Kind.self)
+        let listener = Task {
+            for await signal in signals { post.yield(.interrupted(signal: signal)) }
+        }
+        defer { listener.cancel() }
+        var machine = RunMachine(request)
+        var tasks: [ActionID: Task<Void, Never>] = [:]
+        defer { for task in tasks.values { task.cancel() } }
+        post.yield(.started)
+        for await kind in inbox {
+            if case .answered(let action, _) = kind { tasks[action] = nil }
+            let event = RunEvent(at: clock.now, kind: kind)
+            try await journal.append(event)
+            let agenda = try machine.apply(event)
+            observe(
+                RunProgress(
+                    at: event.at, notes: agenda.notes, stages: machine.reports, waitingFor: machine.waitingFor))
+            if machine.isFinished { break }
+            for action in agenda.actions {
+                if case .cancel(let earlier) = action.effect {
+                    tasks.removeValue(forKey: earlier)?.cancel()
+                } else {
+                    tasks[action.id] = Task { [self] in
+                        let answer = await perform(action.effect)
+                        if !Task.isCancelled { post.yield(.answered(action: action.id, answer: answer)) }
+                    }
+                }
+            }
+        }
+        return machine
+    }
+
+    private func perform(_ effect: Effect) async -> Answer {
+        switch effect {
+        case .platform(let call): return await ports.platform.answer(call)
+        case .git(let query): return await ports.source.answer(query)
+        case .image(let task): return await ports.images.answer(task)
+        case .probe(let probe): return await ports.probes.answer(probe)
+        case .window: return await ports.window.answer(at: clock.now)
+        case .ledger(let entry): return await ports.ledger.answer(entry, at: clock.now)
+        case .notify(let order): return await ports.notices.answer(order, at: clock.now)
+        case .wake(let time):
+            do {
+                try await clock.sleep(until: time)
+            } catch {
+                // Cancelled: nobody waits for this any more.
+                return .failed(failure: Failure(.cancelled, "the wait was cancelled"))
+            }
+            return .woke
+        case .cancel:
+            return .done
+        }
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// The platform's API, for one app. Failures come back as answers: a machine decides what they mean.
+package protocol PlatformPort: Sendable {
+    func answer(_ call: PlatformCall) async -> Answer
+    /// Calls made so far.
+    var callCount: Int { get }
+}
+
+/// The repository that is deployed from.
+package protocol SourcePort: Sendable {
+    func answer(_ query: GitQuery) async -> Answer
+}
+
+/// Images and the registry they are in.
+package protocol ImagePort: Sendable {
+    func answer(_ task: ImageTask) async -> Answer
+}
+
+/// HTTP requests to deployed apps.
+package protocol ProbePort: Sendable {
+    func answer(_ probe: Probe) async -> Answer
+}
+
+/// The pipeline's deployment window.
+package protocol WindowPort: Sendable {
+    func answer(at now: Timestamp) async -> Answer
+}
+
+/// The ledger of releases, for one app.
+package protocol LedgerPort: Sendable {
+    func answer(_ entry: LedgerEntry, at now: Timestamp) async -> Answer
+}
+
+/// The channels over which people are told.
+package protocol NoticePort: Sendable {
+    func answer(_ order: NoticeOrder, at now: Timestamp) async -> Answer
+}
+
+/// Where a run's events are kept; durable when a call returns.
+package protocol JournalPort: Sendable {
+    /// Throws an ``AirbossError`` where the event could not be kept; the run may then do nothing more.
+    func append(_ event: RunEvent) async throws
+}
+
+/// Time as a driver sees it.
+package protocol DriverClock: Sendable {
+    var now: Timestamp { get }
+    /// Returns at the time, or at once where it has passed; throws where the task is cancelled.
+    func sleep(until time: Timestamp) async throws
+}
