@@ -32,7 +32,14 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
-let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let nio: [Target.Dependency] = [
+    .product(name: "HTTPTypes", package: "swift-http-types"),
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+    .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
@@ -42,12 +49,14 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
     ],
     targets: [
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -59,6 +68,7 @@ let package = Package(
         room("Verification", ["Model"]),
         room("Rollouts", ["Model"]),
         room("Stages", ["Model", "PipelineFiles", "Rollouts", "Verification"]),
+        room("FlyWorld", ["Model"]),
         // What the orchestration needs of the world.
         room("Ports", ["Model"]),
         // One adapter each.
@@ -68,13 +78,16 @@ let package = Package(
         room("Images", ["HTTPTransport", "Model", crypto]),
         room("Journals", ["Model", grdb, crypto]),
         room("Notifications", ["HTTPTransport", "Model", "Ports", mustache]),
+        // The local Fly: FlyWorld behind HTTP, with real processes.
+        .target(name: "CIsolation"),
+        room("FlySimulator", ["CIsolation", "FlyWorld", "Model", crypto, hummingbird] + nio),
         // Drivers.
         room("Orchestration", ["Model", "Ports", "Stages"]),
         // The command line: the only composition root.
         room(
             "Commands",
             [
-                "FlyPlatform", "GitHistory", "HTTPTransport", "Images", "Journals", "Model",
+                "FlyPlatform", "FlySimulator", "GitHistory", "HTTPTransport", "Images", "Journals", "Model",
                 "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rollouts", "Stages", "Verification",
                 "Windows", argumentParser,
             ]),

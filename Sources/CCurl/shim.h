@@ -3,6 +3,7 @@
 #pragma once
 #include <curl/curl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 // Swift cannot call variadic C functions: one wrapper for each kind of argument.
 
@@ -82,6 +83,17 @@ static inline CURLcode airboss_easy_abandon_resolver(CURL *easy) {
     (void)easy;
     return CURLE_OK;
 #endif
+}
+
+static inline curl_socket_t airboss_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)context;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+// curl's own sockets would be inherited by every program started meanwhile, and stay open as long as that runs.
+static inline CURLcode airboss_easy_close_sockets_on_exec(CURL *easy) {
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, airboss_open_socket);
 }
 
 // curl 8.2 corrected the option's spelling.

@@ -23,7 +23,7 @@ package struct AirbossCommand: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             DeployCommand.self, RollbackCommand.self, ValidateCommand.self, StatusCommand.self, ReleasesCommand.self,
-            RunsCommand.self, ShowCommand.self, WindowCommand.self,
+            RunsCommand.self, ShowCommand.self, WindowCommand.self, SimulatorCommand.self, SimulatorGuestCommand.self,
         ])
 
     package init() {}

@@ -66,7 +66,7 @@ package actor GitRepository {
             return GitError(
                 .notOwner, "The repository at \(shown(folder)) belongs to another user, so git refuses to read it",
                 hint:
-                    "if you trust it, run: git config --global --add safe.directory \(quoted(folder)) (a * is not enough)"
+                    "if you trust it: git config --global --add safe.directory \(quoted(folder)) (a * is not enough)"
             )
         }
         if error.code == .missingObject {

@@ -102,6 +102,7 @@ extension EasyHandle {
     ) throws(CurlRefusal) {
         try set(CURLOPT_NOSIGNAL, true)
         try accept(airboss_easy_abandon_resolver(pointer))
+        try accept(airboss_easy_close_sockets_on_exec(pointer))
         // These are curl's defaults. They are repeated so that no changed default can switch verification off.
         try set(CURLOPT_SSL_VERIFYPEER, 1)
         try set(CURLOPT_SSL_VERIFYHOST, 2)

@@ -38,7 +38,8 @@ extension HTTPRequest {
         }
         var next = self
         next.url = target
-        let becomesGet = response.status == 303 && method != "HEAD"
+        let becomesGet =
+            response.status == 303 && method != "HEAD"
             || [301, 302].contains(response.status) && method == "POST"
         if becomesGet {
             next.method = "GET"

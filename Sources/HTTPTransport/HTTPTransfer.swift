@@ -65,7 +65,9 @@ final class HTTPTransfer: LoopTransfer, @unchecked Sendable {
             self.easy = consume easy
             return pointer
         } catch {
-            answer(.failure(failure(.invalidRequest, "curl does not take it", String(cString: curl_easy_strerror(error.code)))))
+            answer(
+                .failure(
+                    failure(.invalidRequest, "curl does not take it", String(cString: curl_easy_strerror(error.code)))))
             return nil
         }
     }

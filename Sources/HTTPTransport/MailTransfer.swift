@@ -7,7 +7,7 @@ internal import Glibc
 
 /// One message on its way through the loop.
 ///
-/// `@unchecked Sendable` for the same reason as ``HTTPTransfer``: after it was submitted only the loop's thread uses it.
+/// `@unchecked Sendable` for the same reason as ``HTTPTransfer``: once submitted, only the loop's thread uses it.
 final class MailTransfer: LoopTransfer, @unchecked Sendable {
     /// How long a server may take to answer the goodbye, which nothing depends on.
     private static let maxGoodbyeSeconds = 1

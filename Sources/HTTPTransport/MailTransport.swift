@@ -78,7 +78,8 @@ struct MailPlan: Sendable {
     var message: Data
 
     init(_ envelope: MailEnvelope) throws(MailError) {
-        guard let parts = URLParts(envelope.server), ["smtp", "smtps"].contains(parts.scheme), !parts.host.isEmpty else {
+        guard let parts = URLParts(envelope.server), ["smtp", "smtps"].contains(parts.scheme), !parts.host.isEmpty
+        else {
             throw MailError(.invalidServer, "The mail server is not an smtp:// or smtps:// URL.", isRetryable: false)
         }
         security = try Self.security(of: parts)

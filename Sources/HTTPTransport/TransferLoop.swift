@@ -26,7 +26,7 @@ enum TransferEnding {
     case refused
 }
 
-/// Something that a ``TransferLoop`` carries out; apart from its ticket and deadline it is used only on the loop's thread.
+/// Something that a ``TransferLoop`` carries out; but for its ticket and deadline it is used only on the loop's thread.
 protocol LoopTransfer: AnyObject, Sendable {
     var ticket: TransferTicket { get }
     /// When it ends at the latest, waiting included.
@@ -45,7 +45,7 @@ protocol LoopTransfer: AnyObject, Sendable {
 final class TransferLoop: Sendable {
     /// Connections kept or opened at once, to all hosts together.
     static let maxConnections = 64
-    /// Connections opened at once to one host and port; further transfers wait for one, or share one with HTTP/2.
+    /// Connections opened at once to one host and port; further transfers wait for one.
     static let maxConnectionsPerHost = 16
     /// Transfers handed to curl at once.
     static let maxActiveTransfers = 256
@@ -171,6 +171,9 @@ private final class LoopCore: Sendable {
         airboss_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, TransferLoop.maxConnections)
         airboss_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, TransferLoop.maxConnectionsPerHost)
         airboss_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, TransferLoop.maxConnections)
+        // One HTTP/2 transfer on a connection at a time: with several, a transfer over libcurl 7.88 can hang under load
+        // until it counts as stalled (the test of HTTP/2 shows it with CURLPIPE_MULTIPLEX).
+        airboss_multi_set_long(pointer, CURLMOPT_PIPELINING, Int(CURLPIPE_NOTHING))
         let multi = MultiHandle(pointer: pointer)
         let start = Unmanaged.passRetained(ThreadStart(core: self, multi: multi))
         var thread = pthread_t()

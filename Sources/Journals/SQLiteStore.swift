@@ -177,7 +177,11 @@ package final class SQLiteStore: StateStore {
             }
         }
         // Before anything that writes: switching to WAL would already change somebody else's file.
-        _ = try check()
+        // In one transaction: between two readings another process could make the store.
+        try database.inTransaction(.deferred) {
+            _ = try check()
+            return .commit
+        }
         try database.execute(sql: "PRAGMA synchronous = FULL")
         let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
         guard mode == "wal" else {
@@ -185,7 +189,8 @@ package final class SQLiteStore: StateStore {
         }
         let pageBytes = try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 4096
         try database.execute(sql: "PRAGMA max_page_count = \(max(1, options.maxStoreBytes / pageBytes))")
-        if try check() < SQLiteSchema.version {
+        let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+        if version < SQLiteSchema.version {
             try database.inTransaction(.immediate) {
                 // Another process may have migrated the file while this one waited for the lock.
                 try SQLiteSchema.migrate(database, from: try check())

@@ -17,8 +17,8 @@ package protocol StateStore: Sendable {
     func openRun(_ header: RunHeader) async throws(StateError)
 
     /// Appends one entry after `expectedSequence`, the number of the last entry the caller knows (0 for none), and
-    /// returns the new entry's number. Throws `sequenceConflict` where somebody else has appended, `alreadyClosed` after
-    /// ``closeRun(_:outcome:exitCode:finishedAt:summary:)``, `unknownRun` for a run never opened.
+    /// returns the new entry's number. Throws `sequenceConflict` where somebody else has appended, `alreadyClosed`
+    /// after ``closeRun(_:outcome:exitCode:finishedAt:summary:)``, `unknownRun` for a run never opened.
     @discardableResult
     func append(
         run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp

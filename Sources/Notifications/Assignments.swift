@@ -56,11 +56,14 @@ enum Assignments {
         } else {
             guard !gap.isEmpty, name.hasPrefix("--") else { return nil }
         }
-        for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "FlyV1 ", "token ", "Token "] {
-            if rest.hasPrefix(scheme) { rest = rest.dropFirst(scheme.count) }
+        var isQuoted = false
+        for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "FlyV1 ", "token ", "Token "]
+        where rest.hasPrefix(scheme) {
+            rest = rest.dropFirst(scheme.count)
+            // What follows a scheme is a credential however it looks, unless it is too short for one.
+            isQuoted = rest.prefix { !$0.isWhitespace }.count >= 8
         }
         let value: Substring
-        var isQuoted = false
         if let quote = rest.first, quote == "\"" || quote == "'" || quote == "`" {
             isQuoted = true
             value = rest.dropFirst().prefix { $0 != quote && !$0.isNewline }
@@ -117,7 +120,6 @@ enum Assignments {
     private static func looksSecret(_ value: Substring, atLeast length: Int) -> Bool {
         guard value.count >= length else { return false }
         if value.allSatisfy(\.isNumber) { return false }
-        if Randomness.isHarmless(value) { return false }
         let hasDigit = value.contains(where: \.isNumber)
         let hasUpper = value.contains(where: \.isUppercase)
         let hasLower = value.contains(where: \.isLowercase)

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 extension NoticeTemplates {
-    /// The e-mail as HTML. Tables and inline styles, since mail clients know little else; the style sheet only adds what
-    /// a client may leave out (dark mode, tighter margins on a phone).
+    /// The e-mail as HTML. Tables and inline styles, since mail clients know little else; the style sheet only adds
+    /// what a client may leave out (dark mode, tighter margins on a phone).
     static let html = #"""
         {{% CONTENT_TYPE:NOTICE_HTML}}
         <!DOCTYPE html>
@@ -62,7 +62,7 @@ extension NoticeTemplates {
         {{#hasDivergence}}
             <div class="ink" style="{{heading}}">What differs from the wanted state</div>
         {{#divergence}}
-            <div class="ink" style="{{body}}padding-top:5px;">•&nbsp; {{.}}</div>
+            <div class="ink" style="{{body}}padding:5px 0 0 15px;text-indent:-15px;">•&nbsp; {{.}}</div>
         {{/divergence}}
         {{/hasDivergence}}
         {{#hasBoth}}
@@ -90,7 +90,7 @@ extension NoticeTemplates {
             style="background:#fff8e6;border:1px solid #f0d48a;border-radius:10px;border-collapse:separate;">
           <tr><td style="padding:6px 18px 14px;">
         {{#overrides}}
-            <div class="ink" style="{{body}}padding-top:8px;"><strong>{{gate}}</strong> was overridden by
+            <div class="ink" style="{{body}}padding-top:8px;">Gate <strong>{{gate}}</strong> overridden by
               <strong>{{who}}</strong>: {{why}}</div>
         {{#instead}}
             <div class="quiet" style="{{small}}padding-top:2px;">It would have said: {{.}}</div>
@@ -115,8 +115,14 @@ extension NoticeTemplates {
               <a class="link" href="{{.}}" style="color:#0b63ce;font-family:{{mono}};font-size:13px;">{{value}}</a>
         {{/link}}
         {{^link}}
+        {{#isLong}}
+              <span class="quiet" style="color:#5d6b7a;font-family:{{mono}};font-size:12px;line-height:18px;
+                word-break:break-all;">{{value}}</span>
+        {{/isLong}}
+        {{^isLong}}
               <span class="chip" style="background:#eef1f5;border-radius:5px;padding:2px 6px;font-family:{{mono}};
                 font-size:13px;">{{value}}</span>
+        {{/isLong}}
         {{/link}}
         {{/isCode}}
         {{^isCode}}

@@ -13,6 +13,20 @@ enum Escaping {
         MustacheContentTypes.register(TerminalText(), named: "NOTICE_TERMINAL")
     }()
 
+    /// Puts an invisible space behind each `@` that begins a name, so that it notifies nobody. An `@` within a word (an
+    /// address, an image's digest) begins none and stays fit to be copied.
+    static func withoutMentions(_ text: String) -> String {
+        var result = String.UnicodeScalarView()
+        var previous: Unicode.Scalar?
+        for scalar in text.unicodeScalars {
+            result.append(scalar)
+            let isWithin = previous.map { $0.properties.isAlphabetic || $0.properties.numericType != nil } ?? false
+            if scalar == "@", !isWithin { result.append("\u{200B}") }
+            previous = scalar
+        }
+        return String(result)
+    }
+
     static func map(_ text: String, _ replacement: (Unicode.Scalar) -> String?) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
@@ -48,12 +62,11 @@ struct MarkdownText: MustacheContentType {
     private static let special = Set("\\`*_{}[]()#+-!|~$:^=".unicodeScalars)
 
     func escapeText(_ text: String) -> String {
-        let escaped = Escaping.map(text) { scalar in
+        let escaped = Escaping.map(Escaping.withoutMentions(text)) { scalar in
             switch scalar {
             case "&": "&amp;"
             case "<": "&lt;"
             case ">": "&gt;"
-            case "@": "@\u{200B}"
             case "#": "\\#\u{200B}"
             case _ where MarkdownText.special.contains(scalar): "\\" + String(scalar)
             default: nil
@@ -77,12 +90,11 @@ struct TerminalText: MustacheContentType {
 /// text for app surfaces".
 enum SlackText {
     static func escape(_ text: String) -> String {
-        Escaping.map(text) { scalar in
+        Escaping.map(Escaping.withoutMentions(text)) { scalar in
             switch scalar {
             case "&": "&amp;"
             case "<": "&lt;"
             case ">": "&gt;"
-            case "@": "@\u{200B}"
             default: nil
             }
         }

@@ -78,8 +78,8 @@ package struct MIMEMessage: Hashable, Sendable {
             + "\(two(civil.hour)):\(two(civil.minute)):\(two(civil.second)) +0000"
     }
 
-    /// A header of free text; what is not printable ASCII becomes encoded words, each at most 75 characters and of whole
-    /// characters (RFC 2047).
+    /// A header of free text; what is not printable ASCII becomes encoded words, each at most 75 characters and of
+    /// whole characters (RFC 2047).
     static func unstructured(_ name: String, _ value: String) -> String {
         let line = NoticeText.line(value, maxCharacters: 200)
         let isPlain = line.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F } && !line.contains("=?")

@@ -134,7 +134,12 @@ extension NoticeContent {
         if let release = report.release {
             add("Version", release.description, note: report.previousRelease.map { "before: \($0)" })
         } else if let previous = report.previousRelease {
-            add("Version", previous.description, note: "unchanged")
+            let isUntouched = report.outcome == .refused || report.outcome == .unavailable
+            if isUntouched {
+                add("Version", previous.description, note: "unchanged")
+            } else {
+                add("Version", "not settled", note: "before: \(previous)")
+            }
         }
         let elapsed = NoticeText.duration(report.finishedAt - report.startedAt)
         add("Time", NoticeText.time(report.startedAt), note: "took \(elapsed)")
@@ -180,7 +185,7 @@ extension NoticeContent {
         guard let line = NoticeText.optionalLine(text) else { return nil }
         if line.hasPrefix("$ ") { return Step(text: String(line.dropFirst(2)), isCommand: true) }
         let programs: Set<Substring> = ["airboss", "fly", "flyctl", "git", "curl"]
-        // "fly to the moon": a command's second word is a verb of the program or an option, never followed by a full stop.
+        // A sentence may begin with such a word ("fly to the moon."); it ends in a full stop, which no command does.
         let isCommand = programs.contains(line.prefix { $0 != " " }) && line.contains(" ") && !line.hasSuffix(".")
         return Step(text: line, isCommand: isCommand)
     }

@@ -49,12 +49,16 @@ package enum NoticeRenderer {
         }
     }()
 
+    /// A longer id does not fit the line of an e-mail and is set smaller.
+    private static let maxChipCharacters = 40
+
     // MARK: What templates see
 
     private static func view(_ content: NoticeContent) -> [String: Any] {
         let labelWidth = content.facts.map(\.label.count).max() ?? 0
         let nameWidth = content.stages.map(\.stageName.count).max() ?? 0
         let wordWidth = content.stages.map(\.word.count).max() ?? 0
+        let elapsedWidth = content.stages.map { $0.elapsed?.count ?? 0 }.max() ?? 0
         var view: [String: Any] = [
             "symbol": content.symbol, "title": content.title, "headline": content.headline, "app": content.app,
             "environment": content.environment, "run": content.run, "finished": content.finished,
@@ -63,7 +67,10 @@ package enum NoticeRenderer {
             "facts": content.facts.map { fact in
                 row(
                     ["label": fact.label, "value": fact.value, "note": fact.note, "link": fact.link],
-                    ["isCode": fact.isCode, "padded": padded(fact.label, labelWidth)])
+                    [
+                        "isCode": fact.isCode, "isLong": fact.value.count > maxChipCharacters,
+                        "padded": padded(fact.label, labelWidth),
+                    ])
             },
             "stages": content.stages.map { stage in
                 row(
@@ -72,7 +79,9 @@ package enum NoticeRenderer {
                         "detail": stage.detail,
                     ],
                     [
-                        "symbol": stage.symbol, "stageColor": color(stage.tone),
+                        "symbol": stage.symbol, "stageColor": stage.tone == .neutral ? "#b9c3ce" : color(stage.tone),
+                        "hasNews": stage.elapsed != nil || stage.detail != nil,
+                        "paddedElapsed": padded(stage.elapsed ?? "", elapsedWidth),
                         "padded": padded(stage.stageName, nameWidth), "paddedWord": padded(stage.word, wordWidth),
                     ])
             },

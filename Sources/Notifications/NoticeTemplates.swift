@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 /// The templates of the channels that are text, in Mustache (mustache.github.io/mustache.5.html). Every inserted value
-/// is escaped for its channel by the content type the template begins with; only links, which have been checked, go into
-/// Markdown as they are.
+/// is escaped for its channel by the content type the template begins with; only links, which have been checked, go
+/// into Markdown as they are.
 enum NoticeTemplates {
     static let terminal = """
         {{% CONTENT_TYPE:NOTICE_TERMINAL}}
@@ -16,7 +16,8 @@ enum NoticeTemplates {
         {{#hasStages}}
 
         {{#stages}}
-           {{symbol}} {{padded}}  {{paddedWord}}{{#elapsed}}  {{.}}{{/elapsed}}{{#detail}}  {{faint}}{{.}}{{plain}}{{/detail}}
+           {{symbol}} {{padded}}  {{paddedWord}}{{#hasNews}}  {{paddedElapsed}}{{/hasNews}}\
+        {{#detail}}  {{faint}}{{.}}{{plain}}{{/detail}}
         {{/stages}}
         {{/hasStages}}
         {{#overrides}}
@@ -87,7 +88,7 @@ enum NoticeTemplates {
         |---|---|
         | **App** | {{app}} |
         {{#facts}}
-        | **{{label}}** | {{#isCode}}<code>{{/isCode}}{{value}}{{#isCode}}</code>{{/isCode}}{{#note}} {{.}}{{/note}} |
+        | **{{label}}** | {{#isCode}}<code>{{/isCode}}{{value}}{{#isCode}}</code>{{/isCode}}{{#note}} ({{.}}){{/note}} |
         {{/facts}}
         {{#hasStages}}
 
@@ -151,7 +152,7 @@ enum NoticeTemplates {
         Run: {{.}}
         {{/runURL}}
         {{#appURL}}
-        App: {{.}}
+        Open: {{.}}
         {{/appURL}}
 
         --\u{20}

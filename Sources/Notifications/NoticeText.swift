@@ -82,7 +82,8 @@ enum NoticeText {
         return text.prefix(10) + " " + text.dropFirst(11).dropLast() + " UTC"
     }
 
-    /// A link that may be put behind a word: http or https, of printable ASCII, without user information; nil otherwise.
+    /// A link that may be put behind a word: http or https, of printable ASCII, without user information; nil
+    /// otherwise.
     static func link(_ url: String) -> String? {
         guard url.hasPrefix("https://") || url.hasPrefix("http://"), url.utf8.count <= 2000,
             url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"\"'<>`\\^{}|()[]".utf8.contains($0) })

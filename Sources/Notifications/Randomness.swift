@@ -22,8 +22,9 @@ enum Randomness {
 
     private static func isSecret(_ word: Substring) -> Bool {
         guard word.count >= minSecretCharacters, !isHarmless(word) else { return false }
+        if word.count >= 32, word.allSatisfy(\.isHexDigit) { return true }
         // Ids of known forms may be parts of a longer name: a path, `deployment-<ULID>`.
-        let parts = word.split { "/-_+=".contains($0) }.filter { !isHarmless($0) }
+        let parts = word.split { "/-_+".contains($0) }.filter { !isHarmless($0) }
         if parts.contains(where: { $0.count >= 20 && isRandom($0) }) { return true }
         // base64 with its own separators in it; a path of words changes its kind of letter seldom.
         let separators = word.count { "/+-_".contains($0) }
@@ -87,8 +88,9 @@ enum Randomness {
         Set(word).count
     }
 
+    /// Without the padding `=`, which as often stands between a name and its value.
     private static func isBase64Character(_ character: Character) -> Bool {
         guard character.isASCII else { return false }
-        return character.isLetter || character.isNumber || "+/=_-".contains(character)
+        return character.isLetter || character.isNumber || "+/_-".contains(character)
     }
 }

@@ -90,8 +90,11 @@ package enum Redactor {
         let after = text[rest.endIndex...]
         let tail = urls(after)
         let authority = rest.prefix { !"/?#".contains($0) }
+        let isWeb = text[..<separator.lowerBound].hasSuffix("http") || text[..<separator.lowerBound].hasSuffix("https")
         let at: Substring.Index
-        if let found = authority.lastIndex(of: "@") {
+        if !isWeb, authority.contains(":"), let found = rest.lastIndex(of: "@") {
+            at = found  // a database's password may hold an @ and a slash; the rest of its address holds no @
+        } else if let found = authority.lastIndex(of: "@") {
             at = found
         } else if let found = rest.firstIndex(of: "@"), let colon = authority.firstIndex(of: ":"),
             !rest[rest.index(after: colon)..<authority.endIndex].allSatisfy(\.isNumber)

@@ -3,8 +3,8 @@
 
 /// Finds where keys and values of a TOML file stand, as far as the file is valid.
 ///
-/// It goes before the parser, because there is one mistake (a header that names nothing) at which the parser aborts the
-/// process instead of reporting it. Up to a file's first mistake the two see the same.
+/// It goes before the parser, because there are mistakes (a header that names nothing, a value that cannot be one) at
+/// which the parser aborts the process instead of reporting them. Up to a file's first mistake the two see the same.
 struct TOMLKeyScanner {
     enum Part: Hashable {
         case key(String)
@@ -25,8 +25,8 @@ struct TOMLKeyScanner {
     /// The index of the newest element of each array of tables.
     private var newest: [[Part]: Int] = [:]
 
-    /// The place of the first header that starts with what cannot be a key, in line and column.
-    private(set) var malformedHeader: (line: Int, column: Int)?
+    /// The first mistake that the parser would not survive.
+    private(set) var mistake: (line: Int, column: Int, message: String)?
 
     init(_ text: String) {
         scalars = Array(text.unicodeScalars)
@@ -70,9 +70,7 @@ struct TOMLKeyScanner {
         let isArray = peek() == "["
         if isArray { advance() }
         blanks()
-        if malformedHeader == nil, !(peek().map { isBare($0) || "\"']".unicodeScalars.contains($0) } ?? true) {
-            malformedHeader = (line, column)
-        }
+        expect("a table's header must name a key") { TOMLKeyScanner.isBare($0) || "\"']".unicodeScalars.contains($0) }
         var path: [Part] = []
         let names = dottedKey()
         for (offset, name) in names.enumerated() {
@@ -115,7 +113,7 @@ struct TOMLKeyScanner {
                 names.append((quoted(), place))
             } else {
                 var text = ""
-                while let scalar = peek(), isBare(scalar) {
+                while let scalar = peek(), TOMLKeyScanner.isBare(scalar) {
                     text.unicodeScalars.append(scalar)
                     advance()
                 }
@@ -131,6 +129,7 @@ struct TOMLKeyScanner {
 
     private mutating func value(at path: [Part]) {
         values[path] = Place(line: line, column: column)
+        expect("a value is missing") { TOMLKeyScanner.isDigit($0) || "\"'[{+-.tfinTFIN".unicodeScalars.contains($0) }
         switch peek() {
         case "\"", "'":
             _ = quoted()
@@ -208,9 +207,16 @@ struct TOMLKeyScanner {
         return text
     }
 
-    private func isBare(_ scalar: Unicode.Scalar) -> Bool {
+    private mutating func expect(_ message: String, _ condition: (Unicode.Scalar) -> Bool) {
+        guard mistake == nil, let next = peek(), !condition(next) else { return }
+        mistake = (line, column, message)
+    }
+
+    private static func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
+
+    private static func isBare(_ scalar: Unicode.Scalar) -> Bool {
         scalar == "_" || scalar == "-" || ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar)
-            || ("0"..."9").contains(scalar)
+            || isDigit(scalar)
     }
 
     /// Blanks, line ends and comments between the elements of an array.

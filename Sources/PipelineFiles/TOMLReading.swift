@@ -10,9 +10,9 @@ enum TOMLReading {
         try checkCharacters(text, path: path)
         var scanner = TOMLKeyScanner(text)
         scanner.scan()
-        if let bad = scanner.malformedHeader {
-            let place = SourceLocation(path: path, line: bad.line, column: bad.column)
-            throw PipelineFileErrors([Diagnostic(.error, at: place, "TOML syntax: a table's header must name a key")])
+        if let mistake = scanner.mistake {
+            let place = SourceLocation(path: path, line: mistake.line, column: mistake.column)
+            throw PipelineFileErrors([Diagnostic(.error, at: place, "TOML syntax: \(mistake.message)")])
         }
         let table: TOMLTable
         do {

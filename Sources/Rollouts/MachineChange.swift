@@ -129,6 +129,8 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package private(set) var mayProceed = false
     /// Whether it has been told to stop while an answer is outstanding that may hold a lease.
     package private(set) var isAbandoned = false
+    /// Whether a refresh is under way: several wakes may ask for one, and one is enough.
+    private var isRefreshing = false
 
     package init(_ plan: Plan) {
         self.plan = plan
@@ -169,7 +171,9 @@ package struct MachineChange: Hashable, Codable, Sendable {
 
     /// One decision. Throws where the event can't follow.
     package mutating func apply(_ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action] {
-        switch state {
+        if case .leased = event { isRefreshing = false }
+        if case .failed(.refresh, _) = event { isRefreshing = false }
+        return switch state {
         case .ready: try whenReady(event, at: now)
         case .leasing(let until): try whenLeasing(until, event, at: now)
         case .leaseTaken(let until): try whenLeaseTaken(until, event, at: now)
@@ -470,7 +474,7 @@ extension MachineChange {
             if now >= hold.deadline {
                 return [.cancelWait] + fail(hold, "it did not start within \(MachineChange.text(plan.waitTimeout))")
             }
-            return hold.lease.map { refreshIfDue($0, at: now) } ?? []
+            return refreshIfDue(hold.lease, at: now)
         case .leased(let refreshed):
             state = .starting(hold: renewed(hold, refreshed))
             return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
@@ -508,7 +512,7 @@ extension MachineChange {
             if now >= hold.deadline {
                 return fail(hold, "its checks did not pass within \(MachineChange.text(plan.waitTimeout))")
             }
-            return hold.lease.map { refreshIfDue($0, at: now) } ?? []
+            return refreshIfDue(hold.lease, at: now)
         case .leased(let refreshed):
             state = .checking(hold: renewed(hold, refreshed))
             return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
@@ -590,8 +594,10 @@ extension MachineChange {
         return []
     }
 
-    private func refreshIfDue(_ lease: Lease, at now: Timestamp) -> [Action] {
-        now >= lease.expiresAt - MachineChange.leaseRefreshMargin ? [.refreshLease(lease)] : []
+    private mutating func refreshIfDue(_ lease: Lease?, at now: Timestamp) -> [Action] {
+        guard let lease, !isRefreshing, now >= lease.expiresAt - MachineChange.leaseRefreshMargin else { return [] }
+        isRefreshing = true
+        return [.refreshLease(lease)]
     }
 
     private func renewed(_ hold: Hold, _ lease: Lease) -> Hold {

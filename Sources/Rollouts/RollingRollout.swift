@@ -192,6 +192,17 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         settle()
         guard outcome == nil else { return }
         var waitsForFloor = false
+        // What is leased ahead comes before what is not begun.
+        for key in active.keys.sorted() {
+            guard let change = active[key], change.mayProceed == false, change.result == nil, let item = items[key],
+                failure == nil
+            else { continue }
+            switch decide(item) {
+            case .begin: try step(key, .proceed, &agenda)
+            case .leaseAhead, .wait: break
+            case .waitForFloor: waitsForFloor = true
+            }
+        }
         for item in pending where failure == nil {
             switch decide(item) {
             case .begin:
@@ -204,16 +215,6 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 break
             case .waitForFloor:
                 waitsForFloor = true
-            }
-        }
-        for key in active.keys.sorted() {
-            guard let change = active[key], change.mayProceed == false, change.result == nil, let item = items[key],
-                failure == nil
-            else { continue }
-            switch decide(item) {
-            case .begin: try step(key, .proceed, &agenda)
-            case .leaseAhead, .wait: break
-            case .waitForFloor: waitsForFloor = true
             }
         }
         try watchTheFloor(waitsForFloor, &agenda)

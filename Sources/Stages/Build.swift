@@ -6,7 +6,7 @@ package import Model
 /// The third stage: an image in the registry, named by its digest.
 package struct Build: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
-        /// Next: `building`.
+        /// Next: `building`, `refused`, `stopped`.
         case waiting
         /// Next: `built`, `refused`, `stopped`.
         case building(action: ActionID)
@@ -37,8 +37,13 @@ package struct Build: Hashable, Codable, Sendable {
     }
 
     package mutating func stop(_ agenda: inout Agenda) {
-        if case .building(let action) = state { agenda.performAndForget(.cancel(action: action)) }
-        state = .stopped
+        switch state {
+        case .waiting: state = .stopped
+        case .building(let action):
+            agenda.performAndForget(.cancel(action: action))
+            state = .stopped
+        case .built, .refused, .stopped: break
+        }
     }
 
     package mutating func handle(_ action: ActionID, _ answer: Answer) throws(IllegalEvent) {

@@ -21,9 +21,9 @@ package struct Deploy: Hashable, Codable, Sendable {
         case recording(action: ActionID)
         /// Next: `capturing`, `failed`, `stopped`.
         case rolling
-        /// What the machines now hold, whole. Next: `completing`, `failed`.
+        /// What the machines now hold, whole. Next: `completing`, `failed`, `stopped`.
         case capturing(action: ActionID)
-        /// Next: `deployed`, `failed`.
+        /// Next: `deployed`, `failed`, `stopped`.
         case completing(action: ActionID)
         case deployed
         /// `changed` names the machines that may run the new release.
@@ -35,11 +35,20 @@ package struct Deploy: Hashable, Codable, Sendable {
     package private(set) var state: State = .waiting
     package private(set) var rollout: RollingRollout?
     package private(set) var release: ReleaseRecord?
+    /// Whether the ledger was told of the release.
+    package private(set) var isRecorded = false
     /// The fleet right before the first change, with whole configs.
     package private(set) var before: [FleetMachine] = []
     /// A closed window that an emergency overrode on the second look.
     package private(set) var overriddenRule: String?
+    /// Looks at the fleet after the rollout before the deploy counts as failed.
+    package static let maxCaptures = 5
+    package static let capturePause = Duration.seconds(1)
+
     private var plan: FleetPlan?
+    private var captures = 0
+    /// Whether it was told to stop while an answer is outstanding that opens something elsewhere.
+    private var isStopping = false
     private let request: RunRequest
     private let commit: Commit?
     private let image: BuiltImage
@@ -81,11 +90,13 @@ package struct Deploy: Hashable, Codable, Sendable {
 
     package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
         switch state {
-        case .waiting, .rechecking, .looking, .numbering, .recording: state = .stopped(changed: [])
+        case .waiting, .rechecking, .looking: state = .stopped(changed: [])
+        // What is being opened elsewhere can be closed only once its name is known.
+        case .numbering, .recording: isStopping = true
         case .rolling:
             try rollout?.stop(&agenda)
             try afterRollout(&agenda)
-        case .capturing, .completing: state = .stopped(changed: release?.machines.map(\.id.rawValue) ?? [])
+        case .capturing, .completing: state = .stopped(changed: rolled)
         case .deployed, .failed, .refused, .stopped: break
         }
     }
@@ -112,15 +123,19 @@ package struct Deploy: Hashable, Codable, Sendable {
         case (.numbering, .platformRelease(let id, let number)):
             numbered(id, number, &agenda)
         case (.recording, .done):
-            try roll(&agenda)
+            if isStopping { state = .stopped(changed: []) } else { try roll(&agenda) }
         case (.capturing, .machines(let fleet)):
             captured(fleet, &agenda)
+        case (.capturing, .woke):
+            capture(&agenda)
+        case (.capturing, .failed(let failure)):
+            captureAgain(because: failure.text, &agenda)
         case (.completing, .done):
             state = .deployed
-        case (.capturing, .failed(let failure)), (.completing, .failed(let failure)):
-            state = .failed(
-                reason: "what was deployed could not be recorded: \(failure.text)",
-                changed: release?.machines.map(\.id.rawValue) ?? [])
+        case (.completing, .failed(let failure)):
+            state = .failed(reason: "what was deployed could not be recorded: \(failure.text)", changed: rolled)
+        case (.numbering, .failed) where isStopping, (.recording, .failed) where isStopping:
+            state = .stopped(changed: [])
         case (.rechecking, .failed(let failure)), (.looking, .failed(let failure)),
             (.numbering, .failed(let failure)), (.recording, .failed(let failure)):
             state = .refused(
@@ -158,6 +173,11 @@ package struct Deploy: Hashable, Codable, Sendable {
             image: image.reference, digest: image.digest, machines: [], state: .deploying, run: request.run,
             createdAt: agenda.now, reason: request.reason)
         release = record
+        guard !isStopping else {
+            state = .stopped(changed: [])
+            return
+        }
+        isRecorded = true
         state = .recording(action: agenda.perform(.ledger(entry: .record(release: record))))
     }
 
@@ -221,14 +241,45 @@ package struct Deploy: Hashable, Codable, Sendable {
     private mutating func afterRollout(_ agenda: inout Agenda) throws(IllegalEvent) {
         guard let outcome = rollout?.outcome, case .rolling = state else { return }
         switch outcome {
-        case .succeeded: state = .capturing(action: agenda.perform(.platform(call: .machines)))
+        case .succeeded: capture(&agenda)
         case .failed(let reason, let changed): state = .failed(reason: reason, changed: changed)
         case .stopped(let changed): state = .stopped(changed: changed)
         }
     }
 
+    /// The machines that a rollout that went well has changed.
+    private var rolled: [String] { (plan?.items ?? []).map(\.key).sorted() }
+
+    private mutating func capture(_ agenda: inout Agenda) {
+        captures += 1
+        state = .capturing(action: agenda.perform(.platform(call: .machines)))
+    }
+
+    /// A way back is only as good as its record: what can't be seen now is looked at again.
+    private mutating func captureAgain(because reason: String, _ agenda: inout Agenda) {
+        guard captures < Deploy.maxCaptures else {
+            state = .failed(reason: "what was deployed could not be recorded: \(reason)", changed: rolled)
+            return
+        }
+        state = .capturing(action: agenda.perform(.wake(at: agenda.now + Deploy.capturePause)))
+    }
+
+    /// The first machine that the list lacks, or shows as it was before its change.
+    private func outdated(in fleet: [FleetMachine]) -> String? {
+        let stale = (plan?.items ?? []).first { item in
+            let machine = fleet.first { $0.id.rawValue == item.key || $0.name == item.key }
+            return machine?.config.metadata[Bookkeeping.operation] != item.change.operation.rawValue
+        }
+        return stale?.key
+            ?? (plan?.unchanged ?? []).first { id in !fleet.contains { $0.id == id } }.map(\.rawValue)
+    }
+
     private mutating func captured(_ fleet: [FleetMachine], _ agenda: inout Agenda) {
         guard var record = release else { return }
+        if let machine = outdated(in: fleet) {
+            captureAgain(because: "the platform's list does not show the new config of \(machine)", &agenda)
+            return
+        }
         let groups = Set(request.settings.flyToml.groups)
         record.machines = fleet.filter { $0.isManaged && groups.contains($0.config.processGroup) }
             .sorted { $0.id < $1.id }.map(RecordedMachine.init)

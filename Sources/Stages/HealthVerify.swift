@@ -47,6 +47,8 @@ package struct HealthVerify: Hashable, Codable, Sendable {
     private var badInARow = 0
     private var lastFault = ""
     private var usesFallback = false
+    /// Whether the health endpoint ever answered anything but that it does not exist.
+    private var hasHealthEndpoint = false
     private var inspections = 0
     private var smokeTries = 0
 
@@ -88,6 +90,7 @@ package struct HealthVerify: Hashable, Codable, Sendable {
     }
 
     package mutating func stop() {
+        guard !isDecided else { return }
         routes = [:]
         state = .stopped
     }
@@ -142,8 +145,10 @@ package struct HealthVerify: Hashable, Codable, Sendable {
 
     private mutating func probed(_ result: ProbeResult, _ agenda: inout Agenda) {
         // Only an app that has no health endpoint may be judged by its front page; one that answers unhealthy may not.
-        if result.status == 404, !usesFallback, goodInARow == 0, let fallback = plan.fallback {
+        if let status = result.status, status != 404 { hasHealthEndpoint = true }
+        if result.status == 404, !usesFallback, !hasHealthEndpoint, let fallback = plan.fallback {
             usesFallback = true
+            probesMade = 0  // the question that could not be answered takes nothing from the one that can
             agenda.note(
                 .message(
                     text: "\(plan.health?.name ?? "health") does not exist (404): judging by \(fallback.name) instead"))

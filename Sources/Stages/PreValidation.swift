@@ -11,7 +11,7 @@ internal import Verification
 /// Later questions follow from earlier answers (the branch from the commit, the way back from the ledger).
 package struct PreValidation: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
-        /// Next: `asking`.
+        /// Next: `asking`, `stopped`.
         case waiting
         /// Next: `passed`, `refused`, `stopped`.
         case asking
@@ -25,6 +25,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         package var commit: Commit?
         package var changes: ChangeSet?
         package var fleet: [FleetMachine] = []
+        /// Whether ``fleet`` is what the platform said, and not only what nobody said.
+        package var hasSeenFleet = false
         package var history: ReleaseHistory?
         /// The release a rollback restores; nil where there is none to go back to.
         package var wayBack: ReleaseRecord?
@@ -84,8 +86,12 @@ package struct PreValidation: Hashable, Codable, Sendable {
     }
 
     package mutating func stop() {
-        routes = [:]
-        state = .stopped
+        switch state {
+        case .waiting, .asking:
+            routes = [:]
+            state = .stopped
+        case .passed, .refused, .stopped: break
+        }
     }
 
     package mutating func handle(
@@ -99,6 +105,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case (.app, .failed(let failure)): appFailed(failure, &agenda)
         case (.machines, .machines(let list)):
             facts.fleet = list
+            facts.hasSeenFleet = true
         case (.releases, .platformReleases(let numbers)):
             facts.platformReleases = numbers
         case (.secrets, .names(let names)):
@@ -444,6 +451,12 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     private mutating func settle(_ agenda: inout Agenda) {
         guard routes.isEmpty else { return }
+        // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
+        if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden, request.kind != .rollback {
+            set(
+                .wayBack, .unanswered, "no verified release is known, and the fleet could not be judged",
+                hint: "--skip way-back deploys without a way back", &agenda)
+        }
         let bad = gates.values.filter { $0.verdict == .refused || $0.verdict == .unanswered }
             .sorted { $0.gate.rawValue < $1.gate.rawValue }
         guard !bad.isEmpty else {
@@ -457,6 +470,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         state = .refused(
             refusal: Refusal(
                 outcome, shown.map { "\($0.gate.rawValue): \($0.detail)" }.joined(separator: "; "),
-                hints: bad.map(\.hint).filter { !$0.isEmpty }))
+                hints: shown.map(\.hint).filter { !$0.isEmpty }))
     }
 }

@@ -48,6 +48,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     private var warnings: [String] = []
     private var troubleSince: Timestamp?
     private var failureReason = ""
+    /// The machines a failed deploy may have left changed.
+    private var changedByDeploy: [String] = []
     private var signal: Int32?
     private var settling: Set<ActionID> = []
     private var ending: Ending?
@@ -222,7 +224,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
             open(.deploy, &agenda)
             var stage = Deploy(
                 request, commit: preValidation.facts.commit, image: image,
-                hasNoMachinesYet: !preValidation.facts.fleet.contains(where: \.isManaged))
+                hasNoMachinesYet: preValidation.facts.hasSeenFleet
+                    && !preValidation.facts.fleet.contains(where: \.isManaged))
             stage.begin(&agenda)
             deploy = stage
         case .refused(let refusal): refuse(.build, refusal, &agenda)
@@ -273,6 +276,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
     /// After a failed deploy or verify: back, if there is a way back and it may be gone automatically.
     private mutating func failed(_ reason: String, changed: [String], _ agenda: inout Agenda) {
         failureReason = reason
+        changedByDeploy = changed
         guard !changed.isEmpty else {
             end(.unavailable, "\(reason); nothing changed", &agenda)
             return
@@ -340,7 +344,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
                     "try again: airboss rollback \(request.pipeline) --to \(number) --reason TEXT",
                     "look at a machine: fly machine status ID -a \(request.app)",
                 ], &agenda)
-        case .stopped(let changed): stopped(.rollback, changed: changed, &agenda)
+        case .stopped(let changed):
+            stopped(.rollback, changed: Set(changed).union(changedByDeploy).sorted(), &agenda)
         }
     }
 
@@ -381,7 +386,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
             settling.insert(agenda.perform(.ledger(entry: .mark(number: number, state: mark))))
         }
         if let release = deploy?.release {
-            mark(release.number, outcome == .verified ? .verified : .failed)
+            if deploy?.isRecorded == true { mark(release.number, outcome == .verified ? .verified : .failed) }
             let status = outcome == .verified ? "complete" : outcome == .interrupted ? "interrupted" : "failed"
             settling.insert(
                 agenda.perform(.platform(call: .finishRelease(id: release.platformID, status: status))))

@@ -6,7 +6,7 @@ package import Model
 /// The second stage: may a deploy begin now? Asked again by ``Deploy`` right before the first change.
 package struct WindowGate: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
-        /// Next: `asking`, `passed`.
+        /// Next: `asking`, `passed`, `stopped`.
         case waiting
         /// Next: `passed`, `overridden`, `refused`, `stopped`.
         case asking(action: ActionID)
@@ -41,7 +41,10 @@ package struct WindowGate: Hashable, Codable, Sendable {
     }
 
     package mutating func stop() {
-        state = .stopped
+        switch state {
+        case .waiting, .asking: state = .stopped
+        case .passed, .overridden, .refused, .stopped: break
+        }
     }
 
     package mutating func handle(

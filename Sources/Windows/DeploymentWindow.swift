@@ -60,8 +60,8 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
     /// How far ahead a next opening or closing is looked for: five years of 366 days.
     package static let maxDaysSearched = 5 * 366
 
-    /// Throws `malformedClosure` where a closed period ends before it begins, and `neverOpens` where the window does not
-    /// open within ``maxDaysSearched`` days of an instant.
+    /// Throws `malformedClosure` where a closed period ends before it begins, and `neverOpens` where the window does
+    /// not open within ``maxDaysSearched`` days of an instant.
     package func validate(at instant: Timestamp, rules: TimeZoneRules) throws(WindowError) {
         for period in closed {
             let (start, end) = period.instants(in: rules)

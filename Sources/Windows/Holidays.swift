@@ -39,10 +39,13 @@ package enum HolidayCalendar: String, Codable, Sendable, CaseIterable {
         switch self {
         case .usFederal:
             // New Year's Day of the next year may be observed on 31 December of this one.
-            return (Self.federal(year) + Self.federal(year + 1)).flatMap(Self.withObservedDay)
+            let newYear = Holiday(date: CivilDate(year: year + 1, month: 1, day: 1), name: Self.newYearsDay)
+            return (Self.federal(year) + [newYear]).flatMap(Self.withObservedDay)
                 .filter { $0.date.year == year }.sorted { $0.date < $1.date }
         }
     }
+
+    private static let newYearsDay = "New Year's Day"
 
     private static func withObservedDay(_ holiday: Holiday) -> [Holiday] {
         let shift: Int
@@ -61,7 +64,7 @@ package enum HolidayCalendar: String, Codable, Sendable, CaseIterable {
             return first.adding(days: (weekday.rawValue - first.weekday.rawValue + 7) % 7 + (count - 1) * 7)
         }
         var days: [(CivilDate, String)] = [
-            (fixed(1, 1), "New Year's Day"),
+            (fixed(1, 1), newYearsDay),
             (nth(3, .monday, of: 1), "Birthday of Martin Luther King, Jr."),
             (nth(3, .monday, of: 2), "Washington's Birthday"),
             (nth(1, .monday, of: 6).adding(days: -7), "Memorial Day"),

@@ -94,7 +94,8 @@ struct WindowPeriods {
     private struct Period {
         var start: Timestamp
         var end: Timestamp
-        var rule: String
+        /// The number of the open range, closed period or holiday that made it: most are never asked for their name.
+        var source: Int
     }
 
     /// Periods by their start. Questions come in the order of time, so what has ended is passed over for good.
@@ -102,35 +103,38 @@ struct WindowPeriods {
         var periods: [Period] = []
         var passed = 0
 
-        mutating func rule(at instant: Timestamp) -> String? {
+        /// What made the period an instant is in.
+        mutating func source(at instant: Timestamp) -> Int? {
             while passed < periods.count, periods[passed].end <= instant { passed += 1 }
             var index = passed
             while index < periods.count, periods[index].start <= instant {
-                if instant < periods[index].end { return periods[index].rule }
+                if instant < periods[index].end { return periods[index].source }
                 index += 1
             }
             return nil
         }
     }
 
+    private let window: DeploymentWindow
     private let rules: TimeZoneRules
     private let from: Timestamp
     private let until: Timestamp
     private var open = Track()
     private var closed = Track()
     private var holidays = Track()
+    private var holidayNames: [String] = []
     /// Every instant of the stretch at which a rule may change, with both its ends, ascending.
     private(set) var edges: [Timestamp]
 
     init(window: DeploymentWindow, from: Timestamp, to: Timestamp, rules: TimeZoneRules) {
-        (self.rules, self.from, self.until) = (rules, from, to)
+        (self.window, self.rules, self.from, self.until) = (window, rules, from, to)
         edges = [from, to]
         // A range over midnight that began the day before may still be open.
         let firstDay = CivilDate(rules.localTime(at: from)).adding(days: -1)
         let lastDay = CivilDate(rules.localTime(at: to)).adding(days: 1)
-        addClosed(window.closed)
-        addHolidays(of: window, firstDay, lastDay)
-        addOpen(window, firstDay, lastDay)
+        addClosed()
+        addHolidays(firstDay, lastDay)
+        addOpen(firstDay, lastDay)
         for track in [\WindowPeriods.open, \.closed, \.holidays] {
             self[keyPath: track].periods.sort { $0.start < $1.start }
         }
@@ -140,20 +144,20 @@ struct WindowPeriods {
 
     /// The rule that holds at an instant of the stretch; instants are asked about in ascending order.
     mutating func rule(at instant: Timestamp) -> (isOpen: Bool, rule: String) {
-        if let rule = closed.rule(at: instant) { return (false, rule) }
-        if let rule = holidays.rule(at: instant) { return (false, rule) }
-        if let rule = open.rule(at: instant) { return (true, rule) }
+        if let number = closed.source(at: instant) { return (false, window.closed[number].rule) }
+        if let number = holidays.source(at: instant) { return (false, "holiday: " + holidayNames[number]) }
+        if let number = open.source(at: instant) { return (true, "\(window.open[number]) \(window.timeZone)") }
         return (false, "outside the open ranges")
     }
 
-    private mutating func addClosed(_ periods: [ClosedPeriod]) {
-        for period in periods {
+    private mutating func addClosed() {
+        for (number, period) in window.closed.enumerated() {
             let (start, end) = period.instants(in: rules)
-            add(start, end ?? Timestamp(milliseconds: .max), rule: period.rule, to: \.closed)
+            add(start, end ?? Timestamp(milliseconds: .max), number, to: \.closed)
         }
     }
 
-    private mutating func addHolidays(of window: DeploymentWindow, _ firstDay: CivilDate, _ lastDay: CivilDate) {
+    private mutating func addHolidays(_ firstDay: CivilDate, _ lastDay: CivilDate) {
         var days = window.holidays
         for calendar in window.calendars {
             for year in firstDay.year...lastDay.year { days += calendar.holidays(in: year) }
@@ -161,24 +165,24 @@ struct WindowPeriods {
         for holiday in days where firstDay <= holiday.date && holiday.date <= lastDay {
             let start = rules.firstInstant(of: holiday.date.midnight)
             let end = rules.lastInstant(of: holiday.date.adding(days: 1).midnight)
-            add(start, end, rule: "holiday: " + holiday.name, to: \.holidays)
+            add(start, end, holidayNames.count, to: \.holidays)
+            holidayNames.append(holiday.name)
         }
     }
 
-    private mutating func addOpen(_ window: DeploymentWindow, _ firstDay: CivilDate, _ lastDay: CivilDate) {
-        let labels = window.open.map { "\($0) \(window.timeZone)" }
+    private mutating func addOpen(_ firstDay: CivilDate, _ lastDay: CivilDate) {
         var midnight = rules.firstInstant(of: firstDay.midnight)
-        for number in firstDay.daysSinceEpoch...lastDay.daysSinceEpoch {
-            let date = CivilDate(daysSinceEpoch: number)
-            let nextMidnight = rules.firstInstant(of: CivilDate(daysSinceEpoch: number + 1).midnight)
+        for day in firstDay.daysSinceEpoch...lastDay.daysSinceEpoch {
+            let date = CivilDate(daysSinceEpoch: day)
+            let nextMidnight = rules.firstInstant(of: CivilDate(daysSinceEpoch: day + 1).midnight)
             defer { midnight = nextMidnight }
             // The zone leaves this day out (Apia, 30 December 2011).
             if nextMidnight <= midnight { continue }
             let weekday = date.weekday
-            for (range, label) in zip(window.open, labels) where range.weekdays.contains(weekday) {
+            for (number, range) in window.open.enumerated() where range.weekdays.contains(weekday) {
                 let start = rules.firstInstant(of: time(range.fromMinute, date))
                 let end = rules.firstInstant(of: time(range.toMinute, date))
-                add(start, end, rule: label, to: \.open)
+                add(start, end, number, to: \.open)
             }
         }
     }
@@ -188,10 +192,10 @@ struct WindowPeriods {
     }
 
     private mutating func add(
-        _ start: Timestamp, _ end: Timestamp, rule: String, to track: WritableKeyPath<WindowPeriods, Track>
+        _ start: Timestamp, _ end: Timestamp, _ source: Int, to track: WritableKeyPath<WindowPeriods, Track>
     ) {
         guard start < end, start < until, end > from else { return }
-        self[keyPath: track].periods.append(Period(start: start, end: end, rule: rule))
+        self[keyPath: track].periods.append(Period(start: start, end: end, source: source))
         if start > from { edges.append(start) }
         if end < until { edges.append(end) }
     }

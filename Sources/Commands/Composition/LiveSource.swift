@@ -36,7 +36,8 @@ struct LiveSource: SourcePort {
             return .onBranch(isOn: membership.isContained, reference: membership.reference)
         case .isClean:
             let state = try await repository.workTreeState(limit: LiveSource.maxDirtyPaths)
-            return .dirtyPaths(paths: state.dirty.map { "\($0.path)" })
+            // What Airboss itself keeps beside the pipelines is not part of what is deployed.
+            return .dirtyPaths(paths: state.dirty.map { "\($0.path)" }.filter { !$0.hasPrefix(".airboss/") })
         case .changes(let from, let to):
             let range = try await repository.commitsBetween(from, to, limit: LiveSource.maxCommits)
             let paths = try await repository.changedPaths(from: from, to: to)

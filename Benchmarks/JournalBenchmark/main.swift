@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import FoundationEssentials
+internal import Glibc
+internal import Journals
+internal import Model
+
+/// Appends events as a rolling deploy writes them, each durable before the next, then reads them all back.
+///
+/// usage: journal-benchmark FOLDER [EVENTS]
+let arguments = CommandLine.arguments
+guard arguments.count > 1, let count = Int(arguments.count > 2 ? arguments[2] : "1000"), count > 0 else {
+    print("usage: journal-benchmark FOLDER [EVENTS]")
+    exit(64)
+}
+let start = Timestamp(milliseconds: 1_790_000_000_000)
+let store = try await SQLiteStore(path: arguments[1] + "/benchmark.sqlite")
+let run = RunID("01K0000000000000000000000B")
+try await store.openRun(
+    RunHeader(
+        run: run, pipeline: "benchmark", app: "benchmark", kind: "deploy", actor: "benchmark", reason: "measured",
+        host: "localhost", processID: 1, startedAt: start, schema: 1))
+
+/// The answer to the shared poll of a three-machine app: the event there are most of.
+let observations = (1...3).map { index in
+    Observation(
+        id: MachineID("machine\(index)"), state: "started", instance: InstanceID("01K000000000000000000000\(index)"),
+        operation: OperationID("\(run)/\(index)"), checksPassing: 1, checksReported: 1)
+}
+let encoder = JSONEncoder()
+encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+var latencies: [Duration] = []
+let began = ContinuousClock.now
+for index in 1...count {
+    let event = RunEvent(
+        at: start + .milliseconds(index),
+        kind: .answered(action: ActionID(index), answer: .observations(list: observations)))
+    let before = ContinuousClock.now
+    try await store.append(
+        run: run, expectedSequence: Int64(index - 1), kind: "answered", payload: try encoder.encode(event),
+        at: event.at)
+    latencies.append(ContinuousClock.now - before)
+}
+let appended = ContinuousClock.now - began
+
+let reading = ContinuousClock.now
+let journal = try await store.events(run)
+let decoder = JSONDecoder()
+var last = start
+for entry in journal.entries { last = max(last, try decoder.decode(RunEvent.self, from: entry.payload).at) }
+let replayed = ContinuousClock.now - reading
+precondition(journal.entries.count == count && journal.tornTail == nil && last == start + .milliseconds(count))
+
+latencies.sort()
+func milliseconds(_ duration: Duration) -> String {
+    String(Double(Int(duration.inSeconds * 100_000)) / 100)
+}
+print("events: \(count)")
+print("append, durable: \(milliseconds(appended)) ms in all")
+print("append p50: \(milliseconds(latencies[count / 2])) ms, p99: \(milliseconds(latencies[count * 99 / 100])) ms")
+print("replay (read, checksums, decode): \(milliseconds(replayed)) ms")
+try await store.close()
