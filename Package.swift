@@ -92,5 +92,32 @@ let package = Package(
                 "Windows", argumentParser,
             ]),
         .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
+        .executableTarget(
+            name: "journal-benchmark", dependencies: ["Journals", "Model"], path: "Benchmarks/JournalBenchmark",
+            swiftSettings: strict),
+        // What tests share.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .executableTarget(
+            name: "simulator-guest-fixture", dependencies: ["FlySimulator", "Model"],
+            path: "Tests/SimulatorGuestFixture", swiftSettings: strict),
+        .target(
+            name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
+            path: "Tests/CoreTestSupport", swiftSettings: strict),
+        tests(of: "Model"),
+        tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
+        tests(of: "Rollouts", ["CoreTestSupport", "Model"]),
+        tests(of: "Stages", ["CoreTestSupport", "Model", "PipelineFiles", "Rollouts", "Verification"]),
+        tests(of: "Verification", ["Model"]),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+        tests(of: "FlyPlatform", ["HTTPTransport", "Model"]),
+        tests(of: "FlySimulator", ["FlyWorld", "Model", "simulator-guest-fixture", crypto, hummingbird] + nio),
+        tests(of: "FlyWorld", ["Model"]),
+        tests(of: "GitHistory", ["Model"]),
+        tests(of: "HTTPTransport", ["TestSupport"]),
+        tests(of: "Images", ["HTTPTransport", "Model"]),
+        tests(of: "Journals", ["Model", grdb]),
+        tests(of: "Notifications", ["HTTPTransport", "Model", "TestSupport"]),
+        tests(of: "PipelineFiles", ["Model"], resources: [.copy("Fixtures")]),
+        tests(of: "Windows", ["Model"]),
     ]
 )

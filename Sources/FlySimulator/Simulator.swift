@@ -46,6 +46,7 @@ package final class Simulator: Sendable {
             problem = error
         }
         await host.shutdown()
+        directory.release()
         if let problem, !Task.isCancelled { throw explained(problem) }
     }
 

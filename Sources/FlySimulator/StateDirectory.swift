@@ -5,12 +5,14 @@ internal import FlyWorld
 internal import FoundationEssentials
 internal import Glibc
 internal import Model
+internal import Synchronization
 
 /// The folder a simulator keeps its state in, held by one simulator at a time. The lock ends with the process, however
 /// it ends.
 final class StateDirectory: Sendable {
     let path: String
-    private let lock: Int32
+    /// The open lock file; nil once it is given back.
+    private let lock: Mutex<Int32?>
 
     /// Makes the folder where it is missing and locks it; throws `unavailable` where another simulator has it.
     init(_ path: String) throws {
@@ -22,22 +24,31 @@ final class StateDirectory: Sendable {
                 .unavailable, "the simulator's directory \(path) cannot be made: \(error)",
                 hint: "name another one with --directory")
         }
-        lock = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else {
+        let handle = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard handle >= 0 else {
             throw AirbossError(
                 .unavailable, "the simulator's directory \(path) is not writable: \(StateDirectory.problem(errno))",
                 hint: "name another one with --directory")
         }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
+        guard flock(handle, LOCK_EX | LOCK_NB) == 0 else {
+            close(handle)
             throw AirbossError(
                 .unavailable, "another simulator uses the directory \(path)",
                 hint: "stop that one, or name another directory with --directory")
         }
+        lock = Mutex(handle)
     }
 
     deinit {
-        close(lock)
+        release()
+    }
+
+    /// Lets another simulator have the folder; nothing may be saved afterwards.
+    func release() {
+        lock.withLock { handle in
+            if let handle { close(handle) }
+            handle = nil
+        }
     }
 
     var registry: String { path + "/registry" }

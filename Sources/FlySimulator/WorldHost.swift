@@ -213,10 +213,11 @@ final class WorldHost: Sendable {
     }
 
     private func save() {
-        let world = state.withLock { state -> World in
+        let world = state.withLock { state -> World? in
             state.isSaving = false
-            return state.world
+            return state.isStopped ? nil : state.world
         }
+        guard let world else { return }
         // A full disk must not end the platform: the next change tries again.
         try? directory.save(world)
     }

@@ -35,7 +35,8 @@ package struct ExportReport: Hashable, Sendable {
 extension GitRepository {
     /// Writes a commit's files, or those at and below `paths`, to a folder that is new or empty, as they are in the
     /// commit (no line-end conversion, no attributes). Nothing is written through a link or outside of the folder;
-    /// after an error the folder is as empty as before. Throws `destination`, `unsafePath`, and as ``treeEntries(_:paths:)``.
+    /// after an error the folder is as empty as before. Throws `destination`, `unsafePath`, and as
+    /// ``treeEntries(_:paths:)``.
     package func export(
         _ commit: CommitID, to folder: String, paths: [TreePath] = []
     ) throws(GitError) -> ExportReport {

@@ -55,37 +55,3 @@ extension TreePath: CustomStringConvertible, ExpressibleByStringLiteral {
         return "\\x" + (digits.utf8.count < 2 ? "0" : "") + digits
     }
 }
-
-/// The names most like a mistyped one, for suggestions in errors.
-enum Nearest {
-    /// At most three candidates within a third of the word's length in edits, nearest first.
-    static func names(to word: String, among candidates: some Sequence<String>) -> [String] {
-        let maxWordBytes = 100
-        let target = Array(word.lowercased().utf8.prefix(maxWordBytes))
-        let allowed = target.count < 4 ? target.count - 1 : max(2, target.count / 3)
-        var scored: [(name: String, distance: Int)] = []
-        for candidate in candidates {
-            let bytes = Array(candidate.lowercased().utf8)
-            if abs(bytes.count - target.count) > allowed { continue }
-            let distance = distance(target, bytes)
-            if distance <= allowed { scored.append((candidate, distance)) }
-        }
-        scored.sort { ($0.distance, $0.name) < ($1.distance, $1.name) }
-        return scored.prefix(3).map(\.name)
-    }
-
-    /// Insertions, deletions and replacements that turn one text into the other. Source: Levenshtein (1966).
-    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-        var last = Array(0...right.count)
-        for (row, byte) in left.enumerated() {
-            var line = [row + 1]
-            line.reserveCapacity(right.count + 1)
-            for column in right.indices {
-                let replaced = last[column] + (byte == right[column] ? 0 : 1)
-                line.append(min(replaced, last[column + 1] + 1, line[column] + 1))
-            }
-            last = line
-        }
-        return last[right.count]
-    }
-}

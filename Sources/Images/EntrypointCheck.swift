@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 internal import FoundationEssentials
+internal import Model
 internal import Synchronization
 
 /// Whether the program an image starts is in it and executable, as far as the commit's files can tell.
@@ -32,7 +33,7 @@ struct EntrypointCheck: Sendable {
                 throw ImageError(
                     .entrypointNotExecutable, "the entrypoint “\(program)” is not executable in the image",
                     hint:
-                        "Run `git update-index --chmod=+x \(content.path)` and commit, or give the copy a `mode` of 755."
+                        "Run `git update-index --chmod=+x \(content.path)` and commit, or give the copy the mode 755."
                 )
             }
         case .directory:
@@ -70,8 +71,8 @@ struct EntrypointCheck: Sendable {
     }
 
     private func missing(_ program: String, _ path: TreePath?) -> ImageError {
-        let names = NearestNames.of(
-            path?.text ?? program, among: plan.files.values.filter { !$0.isDirectory }.map { $0.path.text })
+        let names = Nearest.names(
+            to: path?.text ?? program, among: plan.files.values.filter { !$0.isDirectory }.map { $0.path.text })
         let nearest = names.map { "“/\($0)”" }.joined(separator: ", ")
         return ImageError(
             .entrypointMissing, "the entrypoint “\(program)” is not in the image",

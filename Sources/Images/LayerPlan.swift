@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
+internal import Model
+
 /// Which file of a commit lands where in an image: pure, so that every refusal comes before a byte is read.
 struct LayerPlan: Sendable {
     struct Entry: Sendable {
@@ -136,7 +138,7 @@ struct LayerPlan: Sendable {
             candidates.insert(path)
             candidates.formUnion(ancestors(of: path))
         }
-        let nearest = NearestNames.of(copy.from, among: candidates.map(\.text))
+        let nearest = Nearest.names(to: copy.from, among: candidates.map(\.text))
         let names = nearest.map { "“\($0)”" }.joined(separator: ", ")
         return ImageError(
             .copySourceMissing, "`from: \(copy.from)` matches nothing in the commit",

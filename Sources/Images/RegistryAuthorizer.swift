@@ -151,7 +151,8 @@ final class RegistryAuthorizer: Sendable {
         let isKnown = credential(for: endpoint) != nil
         return ImageError(
             .unauthorized,
-            "the registry \(endpoint.host) refuses access to \(endpoint.repository)\(isKnown ? "" : " without credentials"): "
+            "the registry \(endpoint.host) refuses access to \(endpoint.repository)"
+                + (isKnown ? "" : " without credentials") + ": "
                 + why,
             hint: isKnown
                 ? "Check that the token is valid, not expired, and of the organisation that owns the repository."

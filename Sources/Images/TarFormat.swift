@@ -3,7 +3,7 @@
 
 /// The bytes of a tar archive that say what follows: ustar headers, with pax records where a value does not fit.
 ///
-/// Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header". Nothing here depends on the machine:
+/// Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header". Nothing here depends on a machine:
 /// owner 0:0 without names, no device numbers, one time for all entries.
 enum TarFormat {
     enum Kind: UInt8 {

@@ -45,7 +45,12 @@ extension SQLiteStore {
             guard let found = try release(database, app, number) else {
                 throw error(.unknownRelease, "\(number) of \(app)")
             }
-            guard found.state != state else { return }
+            if found.state == state {
+                // A release that is verified again (it was gone back to) is the one that serves from now on.
+                guard state == .verified, try lastVerifiedChange(database, app) != number else { return }
+                try addState(database, app, number, state, time)
+                return
+            }
             let verifiedAt = state == .verified ? time : found.verifiedAt
             try execute(
                 database, "UPDATE release SET state = ?, verified_at = ? WHERE app = ? AND number = ?",
@@ -102,7 +107,10 @@ extension SQLiteStore {
                 return ReleaseHistory.Summary(
                     number: ReleaseNumber(try columns.required("number")), state: try releaseState(columns))
             }
-            return ReleaseHistory(current: verified.first, verified: Array(verified.dropFirst()), states: states)
+            let serving = try lastVerifiedChange(database, app, among: verified.map(\.number))
+            return ReleaseHistory(
+                current: verified.first { $0.number == serving }, verified: verified.filter { $0.number != serving },
+                states: states)
         }
     }
 
@@ -124,6 +132,20 @@ extension SQLiteStore {
             """,
             [app.rawValue, before?.value ?? Int.max, limit]
         ).map(releaseRecord)
+    }
+
+    /// The release that was verified last, of those given or of all: a rollback verifies an old one anew.
+    private func lastVerifiedChange(
+        _ database: Database, _ app: AppName, among numbers: [ReleaseNumber]? = nil
+    ) throws -> ReleaseNumber? {
+        let found = try rows(
+            database,
+            "SELECT number FROM release_state WHERE app = ? AND state = 'verified' ORDER BY id DESC", [app.rawValue])
+        for row in found {
+            let number = ReleaseNumber(try columns(row).required("number"))
+            if numbers?.contains(number) ?? true { return number }
+        }
+        return nil
     }
 
     private func addState(

@@ -73,7 +73,8 @@ package protocol StateStore: Sendable {
     /// again (its machines and platform id are replaced, its state is not); another run throws `conflict`.
     func recordRelease(_ release: ReleaseRecord) async throws(StateError)
 
-    /// Gives a release its next state; the state it already has changes nothing. Throws `unknownRelease`.
+    /// Gives a release its next state; the state it already has changes nothing, but that a release verified anew is
+    /// the one that serves from then on. Throws `unknownRelease`.
     func markRelease(
         _ app: AppName, _ number: ReleaseNumber, _ state: ReleaseRecord.State, at time: Timestamp
     ) async throws(StateError)
@@ -91,7 +92,8 @@ package protocol StateStore: Sendable {
     /// since: where a rollback goes.
     func lastVerified(_ app: AppName, before: ReleaseNumber?) async throws(StateError) -> ReleaseRecord?
 
-    /// What the ledger knows of an app: the release that serves, those a rollback may go to, and the states of the
+    /// What the ledger knows of an app: the release that serves (the sound one that was verified last), those a
+    /// rollback may go to, and the states of the
     /// newest `limit` releases.
     func history(_ app: AppName, limit: Int) async throws(StateError) -> ReleaseHistory
 

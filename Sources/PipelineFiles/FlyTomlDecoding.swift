@@ -134,7 +134,7 @@ private struct FlyTomlDecoding {
         let named = reader.locatedList("processes")
         for group in named where !groups.contains(group.value) {
             let known = groups.sorted().joined(separator: ", ")
-            let nearest = Nearest.match(to: group.value, in: groups).map { "did you mean “\($0)”? " } ?? ""
+            let nearest = Nearest.name(to: group.value, among: groups).map { "did you mean “\($0)”? " } ?? ""
             fail(
                 at: group.location,
                 "\(reader.section.name) names the process group “\(group.value)”, which there is not",

@@ -31,7 +31,7 @@ package enum PipelineLoader {
         var result: [Diagnostic] = []
         let groups = flyToml.groups.map(\.rawValue)
         for group in pipeline.deploy.machines.groups.keys.sorted() where !groups.contains(group.rawValue) {
-            let nearest = Nearest.match(to: group.rawValue, in: groups).map { "did you mean “\($0)”? " } ?? ""
+            let nearest = Nearest.name(to: group.rawValue, among: groups).map { "did you mean “\($0)”? " } ?? ""
             result.append(
                 Diagnostic(
                     .error, at: pipeline.location(of: "deploy.machines.\(group)"),
@@ -95,7 +95,7 @@ package enum PipelineLoader {
     private static func suggestion(for name: String, in directory: String) -> String {
         let available = names(in: directory)
         guard !available.isEmpty else { return "\(directory) holds no pipelines (*.yml); --pipelines names another" }
-        let nearest = Nearest.match(to: FilePaths.stem(of: name), in: available)
+        let nearest = Nearest.name(to: FilePaths.stem(of: name), among: available)
         return (nearest.map { "did you mean “\($0)”? " } ?? "") + "there are: " + available.joined(separator: ", ")
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
+internal import Model
+
 /// Compares a document with its table of keys and collects everything that does not fit.
 struct ShapeCheck {
     /// What the file is called in messages about unknown keys: `pipeline` or `fly.toml`.
@@ -75,7 +77,7 @@ struct ShapeCheck {
                     .error, at: entry.keyLocation, "merge keys (“<<”) are not supported",
                     suggestion: "write the keys out"))
         }
-        let nearest = Nearest.match(to: entry.key, in: allowed)
+        let nearest = Nearest.name(to: entry.key, among: allowed)
         report(
             Diagnostic(
                 .error, at: entry.keyLocation, "“\(entry.key.prefix(60))” is not a key of \(place)",
@@ -131,7 +133,7 @@ struct ShapeCheck {
             }
         case .choice(let words):
             guard let text = node.text, !words.contains(text) else { break }
-            let nearest = Nearest.match(to: text, in: words).map { "did you mean “\($0)”? " } ?? ""
+            let nearest = Nearest.name(to: text, among: words).map { "did you mean “\($0)”? " } ?? ""
             report(
                 fail(
                     "“\(name)” is “\(text.prefix(40))”; expected one of \(words.joined(separator: ", "))",

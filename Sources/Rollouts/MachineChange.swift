@@ -57,14 +57,17 @@ package struct MachineChange: Hashable, Codable, Sendable {
         case held(lease: Lease)
         /// Next: `starting`, `looking`, `releasing`.
         case updating(lease: Lease, attempt: Int)
-        /// The answer to the update was lost; the machine says whether it happened. Next: `starting`, `updating`,
+        /// The answer to the update was lost; the machine says whether it happened. Next: `starting`, `pausing`,
         /// `releasing`.
         case looking(lease: Lease, attempt: Int)
         /// Next: `starting`, `seeking`, `finished`.
         case creating(attempt: Int)
-        /// The answer to the create was lost; the list says whether it happened. Next: `starting`, `creating`,
+        /// The answer to the create was lost; the list says whether it happened. Next: `starting`, `pausing`,
         /// `finished`.
         case seeking(attempt: Int)
+        /// It did not happen; what kept it from happening may be over soon. Without a lease it is a create that waits.
+        /// Next: `updating`, `releasing`; `creating`, `finished` without a lease.
+        case pausing(lease: Lease?, attempt: Int, until: Timestamp)
         /// Next: `checking`, `releasing`, `finished`.
         case starting(hold: Hold)
         /// Next: `releasing`, `finished`.
@@ -119,7 +122,9 @@ package struct MachineChange: Hashable, Codable, Sendable {
     /// How long to wait before asking again for a lease somebody else holds.
     package static let leaseRetryPause = Duration.seconds(2)
     /// How often one change is sent, where looking showed each time that it had not happened.
-    package static let maxChangeAttempts = 3
+    package static let maxChangeAttempts = 5
+    /// How long to wait before a change is sent for the second time; every further wait is twice as long.
+    package static let firstChangePause = Duration.seconds(1)
     /// The longest wait the platform takes.
     package static let maxWaitSeconds = 60
 
@@ -139,7 +144,9 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package var result: Result? {
         switch state {
         case .finished(let result), .releasing(_, let result): result
-        case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .starting, .checking: nil
+        case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .pausing, .starting,
+            .checking:
+            nil
         }
     }
 
@@ -151,7 +158,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package var isDisturbing: Bool {
         switch state {
         case .updating, .looking, .starting, .checking: true
-        case .ready, .leasing, .leaseTaken, .held, .creating, .seeking, .releasing, .finished: false
+        case .ready, .leasing, .leaseTaken, .held, .creating, .seeking, .pausing, .releasing, .finished: false
         }
     }
 
@@ -162,6 +169,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         case .leasing, .leaseTaken, .held: .leasing
         case .updating, .looking: .updating
         case .creating, .seeking: .creating
+        case .pausing(let lease, _, _): lease == nil ? .creating : .updating
         case .starting: .starting
         case .checking: .checking
         case .releasing(_, .succeeded), .finished(.succeeded): .done
@@ -182,6 +190,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         case .looking(let lease, let attempt): try whenLooking(lease, attempt, event, at: now)
         case .creating(let attempt): try whenCreating(attempt, event, at: now)
         case .seeking(let attempt): try whenSeeking(attempt, event, at: now)
+        case .pausing(let lease, let attempt, let until): try whenPausing(lease, attempt, until, event, at: now)
         case .starting(let hold): try whenStarting(hold, event, at: now)
         case .checking(let hold): try whenChecking(hold, event, at: now)
         case .releasing(let lease, let result): try whenReleasing(lease, result, event)
@@ -359,8 +368,7 @@ extension MachineChange {
                         reason: "the platform took the update \(attempt) times and never applied it",
                         mayHaveChanged: false))
             }
-            state = .updating(lease: lease, attempt: attempt + 1)
-            return [.update(lease)]
+            return pause(under: lease, after: attempt, at: now)
         case .failed(.look, let failure):
             return release(
                 lease,
@@ -414,15 +422,14 @@ extension MachineChange {
             if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
             return bringUp(machine.id, machine.instance, under: nil, at: now)
         case .absent:
-            if isAbandoned { return finish(.failed(reason: "stopped before it was created", mayHaveChanged: false)) }
+            if isAbandoned { return finish(MachineChange.uncreated) }
             guard attempt < MachineChange.maxChangeAttempts else {
                 return finish(
                     .failed(
                         reason: "the platform took the create \(attempt) times and never made the machine",
                         mayHaveChanged: true))
             }
-            state = .creating(attempt: attempt + 1)
-            return [.create]
+            return pause(under: nil, after: attempt, at: now)
         case .failed(.seek, let failure):
             return finish(
                 .failed(
@@ -434,6 +441,46 @@ extension MachineChange {
         case .proceed, .observed, .woke:
             return []
         case .begin, .leased, .reached, .waitTimedOut, .released, .failed:
+            throw illegal(event)
+        }
+    }
+
+    /// A create that got no answer may still be under way, and no lease keeps it from happening late.
+    private static let uncreated = Result.failed(reason: "stopped before it was created", mayHaveChanged: true)
+
+    /// A machine that is busy refuses every change until it is not: sent again at once, all attempts would fail.
+    private mutating func pause(under lease: Lease?, after attempt: Int, at now: Timestamp) -> [Action] {
+        let until = now + MachineChange.firstChangePause * (1 << (attempt - 1))
+        state = .pausing(lease: lease, attempt: attempt, until: until)
+        // A refresh that failed while the change was under way left nobody to wake for the next one.
+        return [.wake(at: until)] + refreshIfDue(lease, at: now)
+    }
+
+    private mutating func whenPausing(
+        _ lease: Lease?, _ attempt: Int, _ until: Timestamp, _ event: Event, at now: Timestamp
+    ) throws(IllegalEvent) -> [Action] {
+        switch (event, lease) {
+        case (.woke, _) where now < until:
+            return refreshIfDue(lease, at: now)
+        case (.woke, let lease?):
+            state = .updating(lease: lease, attempt: attempt + 1)
+            return [.update(lease)]
+        case (.woke, nil):
+            state = .creating(attempt: attempt + 1)
+            return [.create]
+        case (.leased(let refreshed), .some):
+            state = .pausing(lease: refreshed, attempt: attempt, until: until)
+            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+        case (.failed(.refresh, let failure), let lease?):
+            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: false))
+        case (.abandon, let lease?):
+            return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: false))
+        case (.abandon, nil):
+            return finish(MachineChange.uncreated)
+        case (.proceed, _), (.observed, _):
+            return []
+        case (.begin, _), (.leased, nil), (.changed, _), (.absent, _), (.reached, _), (.waitTimedOut, _),
+            (.released, _), (.failed, _):
             throw illegal(event)
         }
     }

@@ -73,6 +73,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private var changed: Set<String> = []
     /// The machines created, by the name they were created with.
     package private(set) var created: [String: MachineID] = [:]
+    /// What the rollout put on machines, as the answers to its changes showed it: no list is as new as they are.
+    package private(set) var installed: [MachineID: FleetMachine] = [:]
     package private(set) var outcome: Outcome?
 
     /// A poll that fails this often in a row ends the rollout.
@@ -131,7 +133,9 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             try step(key, .woke, &agenda)
         case .change(let key, let asked):
             if asked == .wait { waits[key] = nil }
-            try step(key, try MachineChange.Event(answer, to: asked, named: key), &agenda)
+            let event = try MachineChange.Event(answer, to: asked, named: key)
+            try step(key, event, &agenda)
+            if case .changed(let machine) = event { remember(machine, as: asked, key) }
         }
         // An ended wait-for-poll means: poll now.
         if route == .pollDue, needsPolling { poll(&agenda) }
@@ -343,6 +347,20 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             }
         } else if before != change.phase {
             note(item, change.phase, "", &agenda)
+        }
+    }
+
+    /// Keeps what an answer shows of a machine that this rollout changed; of any other it keeps nothing.
+    private mutating func remember(_ machine: FleetMachine, as step: MachineChange.Step, _ key: String) {
+        guard let plan = items[key]?.change else { return }
+        if machine.isConfigComplete, machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue {
+            installed[machine.id] = machine
+        } else if step != .look || machine.instance == installed[machine.id]?.instance {
+            // It answers our own change without showing it whole: what was sent is what stands there.
+            var own = machine
+            own.config = plan.config
+            own.isConfigComplete = true
+            installed[machine.id] = own
         }
     }
 

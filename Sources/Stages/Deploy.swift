@@ -6,7 +6,7 @@ internal import PipelineFiles
 package import Rollouts
 
 /// The stage that changes the fleet: a last look at the window, a release record, the rollout, and the record of what
-/// then stands on the machines.
+/// then stands on the machines, taken from the answers to the changes.
 package struct Deploy: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
         /// Next: `rechecking`, `looking`.
@@ -19,11 +19,9 @@ package struct Deploy: Hashable, Codable, Sendable {
         case numbering(action: ActionID)
         /// The ledger's, durable before the first change. Next: `rolling`, `refused`, `stopped`.
         case recording(action: ActionID)
-        /// Next: `capturing`, `failed`, `stopped`.
+        /// Next: `completing`, `failed`, `stopped`.
         case rolling
-        /// What the machines now hold, whole. Next: `completing`, `failed`, `stopped`.
-        case capturing(action: ActionID)
-        /// Next: `deployed`, `failed`, `stopped`.
+        /// The ledger's record once more, now with what the machines hold. Next: `deployed`, `failed`, `stopped`.
         case completing(action: ActionID)
         case deployed
         /// `changed` names the machines that may run the new release.
@@ -41,12 +39,8 @@ package struct Deploy: Hashable, Codable, Sendable {
     package private(set) var before: [FleetMachine] = []
     /// A closed window that an emergency overrode on the second look.
     package private(set) var overriddenRule: String?
-    /// Looks at the fleet after the rollout before the deploy counts as failed.
-    package static let maxCaptures = 5
-    package static let capturePause = Duration.seconds(1)
 
     private var plan: FleetPlan?
-    private var captures = 0
     /// Whether it was told to stop while an answer is outstanding that opens something elsewhere.
     private var isStopping = false
     private let request: RunRequest
@@ -63,12 +57,10 @@ package struct Deploy: Hashable, Codable, Sendable {
 
     package func awaits(_ action: ActionID) -> Bool {
         switch state {
-        case .rechecking(action), .looking(action), .numbering(action), .recording(action), .capturing(action),
-            .completing(action):
-            true
+        case .rechecking(action), .looking(action), .numbering(action), .recording(action), .completing(action): true
         case .rolling: rollout?.awaits(action) ?? false
-        case .waiting, .rechecking, .looking, .numbering, .recording, .capturing, .completing, .deployed, .failed,
-            .refused, .stopped:
+        case .waiting, .rechecking, .looking, .numbering, .recording, .completing, .deployed, .failed, .refused,
+            .stopped:
             false
         }
     }
@@ -96,7 +88,7 @@ package struct Deploy: Hashable, Codable, Sendable {
         case .rolling:
             try rollout?.stop(&agenda)
             try afterRollout(&agenda)
-        case .capturing, .completing: state = .stopped(changed: rolled)
+        case .completing: state = .stopped(changed: rolled)
         case .deployed, .failed, .refused, .stopped: break
         }
     }
@@ -124,12 +116,6 @@ package struct Deploy: Hashable, Codable, Sendable {
             numbered(id, number, &agenda)
         case (.recording, .done):
             if isStopping { state = .stopped(changed: []) } else { try roll(&agenda) }
-        case (.capturing, .machines(let fleet)):
-            captured(fleet, &agenda)
-        case (.capturing, .woke):
-            capture(&agenda)
-        case (.capturing, .failed(let failure)):
-            captureAgain(because: failure.text, &agenda)
         case (.completing, .done):
             state = .deployed
         case (.completing, .failed(let failure)):
@@ -241,7 +227,7 @@ package struct Deploy: Hashable, Codable, Sendable {
     private mutating func afterRollout(_ agenda: inout Agenda) throws(IllegalEvent) {
         guard let outcome = rollout?.outcome, case .rolling = state else { return }
         switch outcome {
-        case .succeeded: capture(&agenda)
+        case .succeeded: complete(&agenda)
         case .failed(let reason, let changed): state = .failed(reason: reason, changed: changed)
         case .stopped(let changed): state = .stopped(changed: changed)
         }
@@ -250,39 +236,12 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// The machines that a rollout that went well has changed.
     private var rolled: [String] { (plan?.items ?? []).map(\.key).sorted() }
 
-    private mutating func capture(_ agenda: inout Agenda) {
-        captures += 1
-        state = .capturing(action: agenda.perform(.platform(call: .machines)))
-    }
-
-    /// A way back is only as good as its record: what can't be seen now is looked at again.
-    private mutating func captureAgain(because reason: String, _ agenda: inout Agenda) {
-        guard captures < Deploy.maxCaptures else {
-            state = .failed(reason: "what was deployed could not be recorded: \(reason)", changed: rolled)
-            return
-        }
-        state = .capturing(action: agenda.perform(.wake(at: agenda.now + Deploy.capturePause)))
-    }
-
-    /// The first machine that the list lacks, or shows as it was before its change.
-    private func outdated(in fleet: [FleetMachine]) -> String? {
-        let stale = (plan?.items ?? []).first { item in
-            let machine = fleet.first { $0.id.rawValue == item.key || $0.name == item.key }
-            return machine?.config.metadata[Bookkeeping.operation] != item.change.operation.rawValue
-        }
-        return stale?.key
-            ?? (plan?.unchanged ?? []).first { id in !fleet.contains { $0.id == id } }.map(\.rawValue)
-    }
-
-    private mutating func captured(_ fleet: [FleetMachine], _ agenda: inout Agenda) {
+    /// A way back is only as good as its record: it holds every machine of the release with its whole config.
+    private mutating func complete(_ agenda: inout Agenda) {
         guard var record = release else { return }
-        if let machine = outdated(in: fleet) {
-            captureAgain(because: "the platform's list does not show the new config of \(machine)", &agenda)
-            return
-        }
-        let groups = Set(request.settings.flyToml.groups)
-        record.machines = fleet.filter { $0.isManaged && groups.contains($0.config.processGroup) }
-            .sorted { $0.id < $1.id }.map(RecordedMachine.init)
+        let unchanged = Set(plan?.unchanged ?? [])
+        let machines = before.filter { unchanged.contains($0.id) } + (rollout?.installed ?? [:]).values
+        record.machines = machines.sorted { $0.id < $1.id }.map(RecordedMachine.init)
         release = record
         state = .completing(action: agenda.perform(.ledger(entry: .record(release: record))))
     }

@@ -165,11 +165,8 @@ package struct HealthVerify: Hashable, Codable, Sendable {
         } else {
             goodInARow += 1
             lastFault = ""
-            agenda.note(
-                .message(
-                    text:
-                        "health: good, \(result.elapsed.wholeMilliseconds) ms (\(goodInARow) of \(plan.consecutive) in a row)"
-                ))
+            let progress = "(\(goodInARow) of \(plan.consecutive) in a row)"
+            agenda.note(.message(text: "health: good, \(result.elapsed.wholeMilliseconds) ms \(progress)"))
         }
         if goodInARow >= plan.consecutive {
             inspect(&agenda)

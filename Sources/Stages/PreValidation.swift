@@ -217,7 +217,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         askForChanges(&agenda)
         switch request.kind {
         case .rollback:
-            chooseTarget(history, &agenda)
+            break  // the target hangs on what the machines run as well
         case .deploy, .promote, .recover:
             guard let current = history.current else { return }
             facts.wayBack = current
@@ -225,8 +225,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    /// A rollback goes to a verified release that has not failed since: the one asked for, or the last before the
-    /// current one.
+    /// A rollback goes to a verified release that has not failed since: the one asked for; else, from a fleet that runs
+    /// the current one, the last before it, and from any other fleet the current one.
     private mutating func chooseTarget(_ history: ReleaseHistory, _ agenda: inout Agenda) {
         let known = history.verified.map(\.number.description).joined(separator: ", ")
         if let wanted = request.target {
@@ -240,11 +240,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
             }
             facts.wayBack = release
         } else {
-            let latest = history.states.first
-            // A fleet whose newest release failed or never ended goes back to what serves by the ledger.
-            let isCurrentSound = latest == nil || latest?.state == .verified || latest?.state == .withdrawn
             facts.wayBack =
-                isCurrentSound
+                runsWholly(history.current)
                 ? history.verified.first { release in history.current.map { release.number < $0.number } ?? true }
                 : history.current ?? history.verified.first
             guard facts.wayBack != nil else {
@@ -257,6 +254,12 @@ package struct PreValidation: Hashable, Codable, Sendable {
         if let release = facts.wayBack {
             ask(.pullable, .image(task: .provePullable(reference: release.image)), &agenda)
         }
+    }
+
+    /// Whether every managed machine runs a release; one that does not is on its way from it, or broken off.
+    private func runsWholly(_ release: ReleaseRecord?) -> Bool {
+        guard let release else { return true }
+        return facts.fleet.filter(\.isManaged).allSatisfy { $0.imageDigest == release.digest }
     }
 
     private mutating func askForChanges(_ agenda: inout Agenda) {
@@ -302,6 +305,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         } else {
             judgeGroups(managed, &agenda)
             judgeFloor(managed, &agenda)
+            if request.kind == .rollback, let history = facts.history { chooseTarget(history, &agenda) }
             if request.kind != .rollback, facts.wayBack == nil, gates[.wayBack] == nil { adopt(managed, &agenda) }
         }
     }
@@ -452,7 +456,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private mutating func settle(_ agenda: inout Agenda) {
         guard routes.isEmpty else { return }
         // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
-        if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden, request.kind != .rollback {
+        if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
             set(
                 .wayBack, .unanswered, "no verified release is known, and the fleet could not be judged",
                 hint: "--skip way-back deploys without a way back", &agenda)

@@ -211,10 +211,9 @@ package struct RunMachine: Hashable, Codable, Sendable {
         switch build.state {
         case .waiting, .building: return
         case .built(let image):
-            let sizes =
-                image.uploadedBytes + image.skippedBytes > 0
-                ? ", \(RunMachine.megabytes(image.uploadedBytes)) uploaded, \(RunMachine.megabytes(image.skippedBytes)) already there"
-                : ""
+            let (sent, kept) = (RunMachine.megabytes(image.uploadedBytes), RunMachine.megabytes(image.skippedBytes))
+            let isPushed = image.uploadedBytes + image.skippedBytes > 0
+            let sizes = isPushed ? ", \(sent) uploaded, \(kept) already there" : ""
             close(.build, .passed, "\(image.digest.short)\(sizes)", &agenda)
             // The way back as it was found, recorded before anything changes.
             if let wayBack = preValidation.facts.wayBack, preValidation.facts.history?.current == nil {
@@ -236,7 +235,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
     private mutating func afterDeploy(_ agenda: inout Agenda) {
         guard let deploy else { return }
         switch deploy.state {
-        case .waiting, .rechecking, .looking, .numbering, .recording, .rolling, .capturing, .completing: return
+        case .waiting, .rechecking, .looking, .numbering, .recording, .rolling, .completing: return
         case .deployed:
             let machines = deploy.release?.machines.count ?? 0
             close(.deploy, .passed, "\(machines) machines on \(deploy.release?.number.description ?? "")", &agenda)

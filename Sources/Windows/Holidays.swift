@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
+internal import Model
+
 /// One holiday: the whole day is closed.
 package struct Holiday: Hashable, Codable, Sendable {
     package var date: CivilDate
@@ -17,7 +19,7 @@ package struct Holiday: Hashable, Codable, Sendable {
         let parts = text.split(separator: " ", maxSplits: 1)
         guard let first = parts.first, let date = CivilDate(first) else {
             let calendars = HolidayCalendar.allCases.map(\.rawValue)
-            let near = Nearest.names(to: text, among: calendars, count: 1).first
+            let near = Nearest.name(to: text, among: calendars)
             throw WindowError(
                 .malformedHoliday, "“\(text.prefix(80))” is neither a holiday calendar nor a date",
                 hint: near.map { "did you mean \($0)?" }

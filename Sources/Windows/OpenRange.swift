@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
+internal import Model
+
 /// Hours of the week in which a deployment may begin: `Mon-Fri 09:00-17:00`, the end excluded.
 package struct OpenRange: Hashable, Sendable {
     /// The days on which the range begins.
@@ -166,7 +168,7 @@ private struct OpenRangeReader {
         index = start
         guard !word.isEmpty else { throw error("a day is missing", hint: example) }
         let names = Weekday.allCases.flatMap { [$0.short, $0.name] } + ["daily", "weekdays", "weekends"]
-        let near = Nearest.names(to: word, among: names, count: 1).first
+        let near = Nearest.name(to: word, among: names)
         throw error("“\(word)” is no day", hint: near.map { "did you mean \($0)?" } ?? example)
     }
 

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 import FoundationEssentials
+internal import Model
 
 /// The machine's folder of time zone data, from which zones are read by their IANA name.
 ///
@@ -91,17 +92,12 @@ package struct TimeZoneDatabase: Hashable, Sendable {
         if let zone = TimeZoneDatabase.meant[name.uppercased()] {
             return WindowError(.unknownZone, message, hint: "an abbreviation is no zone; did you mean \(zone)?")
         }
-        let all = names()
-        var near = Nearest.names(to: name, among: all)
-        if near.isEmpty, !name.isEmpty {
-            let city = name.split(separator: "/").last.map { $0.lowercased() } ?? ""
-            near = all.filter { $0.split(separator: "/").last?.lowercased() == city.replacing(" ", with: "_") }
-        }
+        let near = Nearest.names(to: name, among: names())
         return WindowError(
             .unknownZone, message,
             hint: near.isEmpty
                 ? "write an IANA name such as America/Los_Angeles or Europe/London"
-                : "did you mean \(near.prefix(3).joined(separator: " or "))?")
+                : "did you mean \(near.joined(separator: " or "))?")
     }
 
     /// A relative path of plain parts: never out of the folder.

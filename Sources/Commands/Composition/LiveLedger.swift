@@ -5,6 +5,7 @@ internal import FoundationEssentials
 internal import Journals
 internal import Model
 internal import Ports
+internal import Stages
 
 /// The ledger of one app, in the state store.
 struct LiveLedger: LedgerPort {
@@ -50,6 +51,11 @@ actor LiveJournal: JournalPort {
     /// The version of the events' encoding.
     static let schema = 1
 
+    /// Keeps what the run was asked to do: with it the events can be replayed.
+    func begin(_ request: RunRequest, at now: Timestamp) async throws {
+        try await append(LiveJournal.requestKind, try encoder.encode(request), at: now)
+    }
+
     func append(_ event: RunEvent) async throws {
         let payload = try encoder.encode(event)
         let kind =
@@ -58,9 +64,13 @@ actor LiveJournal: JournalPort {
             case .answered: "answered"
             case .interrupted: "interrupted"
             }
+        try await append(kind, payload, at: event.at)
+    }
+
+    private func append(_ kind: String, _ payload: Data, at now: Timestamp) async throws {
         do {
             sequence = try await store.append(
-                run: run, expectedSequence: sequence, kind: kind, payload: payload, at: event.at)
+                run: run, expectedSequence: sequence, kind: kind, payload: payload, at: now)
         } catch {
             throw error.asAirbossError
         }

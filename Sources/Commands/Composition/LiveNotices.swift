@@ -12,6 +12,8 @@ struct StoredOutbox: NoticeOutbox {
 
     /// Attempts over all runs before a notice is given up.
     static let maxAttempts = 10
+    /// Overdue notices looked at, of all pipelines in the store.
+    static let maxOverdue = 500
     /// Before a notice that failed is due again.
     static let retryPause = Duration.seconds(60)
 
@@ -33,7 +35,7 @@ struct StoredOutbox: NoticeOutbox {
     /// Sends what earlier runs of a pipeline could not; returns how many went out.
     func deliverOverdue(of pipeline: String, with sender: NoticeSender, at now: Timestamp) async -> Int {
         // A store that can't be read here fails the run itself a moment later, with its reason.
-        guard let due = try? await store.due(now, limit: StoredOutbox.maxAttempts) else { return 0 }
+        guard let due = try? await store.due(now, limit: StoredOutbox.maxOverdue) else { return 0 }
         var sent = 0
         for notice in due {
             // A notice of a later version that can't be read stays where it is.

@@ -41,12 +41,17 @@ struct RunSession {
         let run = RunID(ULID.make(at: clock.now))
         let request = try await makeRequest(run, actor)
 
+        // Whatever the files say wrong is found before the app is held.
+        let plan = Plan(
+            channels: try context.noticeChannels(), window: try window(at: clock.now),
+            layers: try context.imageLayers())
+
         let store = try await options.openStore(for: context)
         let holder = Holder.process(at: clock.now)
         try await hold(store, run, holder, clock.now)
         do {
             let report = try await drive(
-                request, store: store, holder: holder, clock: clock, http: http, platform: platform,
+                request, plan, store: store, holder: holder, clock: clock, http: http, platform: platform,
                 token: token, endpoints: endpoints, repository: repository)
             await http.shutdown()
             return report
@@ -57,33 +62,42 @@ struct RunSession {
         }
     }
 
+    /// What the pipeline asks for beside the run itself.
+    private struct Plan {
+        var channels: NoticeChannels
+        var window: any WindowPort
+        var layers: ImageLayers?
+    }
+
+    private func window(at now: Timestamp) throws(AirbossError) -> any WindowPort {
+        guard let description = context.pipeline.window else { return NoWindow() }
+        return try LiveWindow(description, environment: context.environment, now: now)
+    }
+
     private func drive(
-        _ request: RunRequest, store: any StateStore, holder: Holder, clock: SteadyClock, http: HTTPClient,
+        _ request: RunRequest, _ plan: Plan, store: any StateStore, holder: Holder, clock: SteadyClock,
+        http: HTTPClient,
         platform: FlyClient, token: FlyToken, endpoints: FlyEndpoints, repository: GitRepository?
     ) async throws -> RunReport {
         let run = request.run
         let app = request.app
         let sender = NoticeSender(
-            channels: try context.noticeChannels(), http: http, mail: MailTransport(),
+            channels: plan.channels, http: http, mail: MailTransport(),
             outbox: StoredOutbox(store: store))
-        let window: any WindowPort =
-            try context.pipeline.window.map { description throws(AirbossError) in
-                try LiveWindow(description, environment: context.environment, now: clock.now)
-            } ?? NoWindow()
-        let layers = try context.imageLayers()
         let images = LiveImages(
             builder: ImageBuilder(
                 registry: RegistryClient(
                     http: http,
                     credentials: [endpoints.registryHost: .fly(token: token.registryPassword)])),
-            repository: repository, layers: layers, registryHost: endpoints.registryHost, app: app)
+            repository: repository, layers: plan.layers, registryHost: endpoints.registryHost, app: app)
         let journal = LiveJournal(store, run: run, after: 0)
         try await opened(store, request, holder, clock.now)
+        try await journal.begin(request, at: clock.now)
         let ports = RunPorts(
             platform: LivePlatform(
                 client: platform, app: app, description: "airboss \(request.kind.rawValue) \(run) by \(request.actor)"),
             source: repository.map { LiveSource(repository: $0) } ?? NoSource(),
-            images: images, probes: LiveProbes(http: http), window: window,
+            images: images, probes: LiveProbes(http: http), window: plan.window,
             ledger: LiveLedger(store: store, app: app), notices: sender)
         let heartbeat = Task {
             while !Task.isCancelled {

@@ -145,7 +145,8 @@ struct SimulatorResponder: HTTPResponder {
             try? await context.channel.close()
             return Response(status: .internalServerError)
         case .html(let status):
-            let page = "<html>\r\n<head><title>\(status)</title></head>\r\n<body>\r\n<h1>\(status)</h1>\r\n</body></html>"
+            let page =
+                "<html>\r\n<head><title>\(status)</title></head>\r\n<body>\r\n<h1>\(status)</h1>\r\n</body></html>"
             return Response(
                 status: .init(code: status), headers: [.contentType: "text/html", .requestID: requestID()],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: page)))

@@ -163,9 +163,7 @@ struct Sandbox: Hashable, Sendable {
     private static func canOverlay(_ wrapper: [String], _ directory: String) throws -> Bool {
         let folder = directory + "/probe-" + UUID().uuidString
         let manager = FileManager.default
-        defer {
-            do { try manager.removeItem(atPath: folder) } catch { /* an empty folder stays */  }
-        }
+        defer { remove(folder) }
         for name in ["lower", "upper", "work", "root"] {
             try manager.createDirectory(atPath: folder + "/" + name, withIntermediateDirectories: true)
         }

@@ -86,7 +86,7 @@ enum LayerMerge {
     }
 
     /// Without root, a folder must be writable for its entries to be moved.
-    private static func openUp(_ folder: String) throws {
+    fileprivate static func openUp(_ folder: String) throws {
         guard geteuid() != 0 else { return }
         var information = stat()
         guard lstat(folder, &information) == 0, information.st_mode & 0o700 != 0o700 else { return }
@@ -104,13 +104,13 @@ enum LayerMerge {
     }
 
     /// The kind of what is there, links not followed; nil where nothing is.
-    private static func kind(_ path: String) -> mode_t? {
+    fileprivate static func kind(_ path: String) -> mode_t? {
         var information = stat()
         guard lstat(path, &information) == 0 else { return nil }
         return information.st_mode & S_IFMT
     }
 
-    private static func list(_ folder: String) throws -> [String] {
+    fileprivate static func list(_ folder: String) throws -> [String] {
         guard let stream = opendir(folder) else {
             throw GuestProblem("a layer of the image cannot be read: \(describe(errno))")
         }
@@ -124,4 +124,20 @@ enum LayerMerge {
         }
         return names.sorted()
     }
+}
+
+/// Removes a tree without following links; what cannot be removed stays, and costs only its room. Folders are opened
+/// up on the way: the kernel leaves an overlay's work folder without any permission. Blocks.
+func remove(_ path: String) {
+    guard LayerMerge.kind(path) == S_IFDIR else {
+        unlink(path)
+        return
+    }
+    do {
+        try LayerMerge.openUp(path)
+        for name in try LayerMerge.list(path) { remove(path + "/" + name) }
+    } catch {
+        // It cannot be read: rmdir may still find it empty.
+    }
+    rmdir(path)
 }

@@ -143,12 +143,3 @@ final class UnpackedImages: Sendable {
         guard rename(merged, root) == 0 else { throw GuestProblem("the image cannot be unpacked: \(describe(errno))") }
     }
 }
-
-/// Removes a tree; what cannot be removed stays, and costs only its room.
-func remove(_ path: String) {
-    do {
-        try FileManager.default.removeItem(atPath: path)
-    } catch {
-        // Nothing was there; or, without root, a folder without write permission.
-    }
-}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import CoreTestSupport
+import Model
+import Rollouts
+import Testing
+
+/// A rollout by itself, on the simulated platform.
+struct RolloutDrive {
+    var rollout: RollingRollout
+    var fly: SimulatedFly
+    var now = Sample.start
+    var next = 1
+    /// What was asked and not answered yet, with the time its answer comes.
+    var open: [(at: Timestamp, action: Action)] = []
+    var asked: [String] = []
+
+    init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2)) throws {
+        fly = SimulatedFly(fleet, behaviours: [Sample.newDigest: .init(boot: boot)])
+        let plan = FleetPlan.make(
+            fleet: fleet, waitTimeout: .seconds(300), additions: additions, operation: { OperationID("run/\($0)") },
+            wanted: { _ in Sample.config(Sample.newDigest) })
+        rollout = RollingRollout(
+            plan, view: fleet.map(Observation.init(of:)),
+            limits: .init(maxUnavailable: .count(machines: 1), servingFloor: 0, patience: .seconds(60)))
+        try agenda { try $0.start(&$1) }
+    }
+
+    mutating func agenda(_ body: (inout RollingRollout, inout Agenda) throws -> Void) throws {
+        var agenda = Agenda(now: now, nextAction: next)
+        try body(&rollout, &agenda)
+        next = agenda.nextAction
+        for action in agenda.actions {
+            asked.append(action.effect.name)
+            switch action.effect {
+            case .wake(let at): open.append((max(at, now), action))
+            case .cancel(let id): open.removeAll { $0.action.id == id }
+            default: open.append((now + .milliseconds(50), action))
+            }
+        }
+    }
+
+    /// Answers what is due next; false where nothing is open any more.
+    mutating func step() throws -> Bool {
+        guard
+            let index = open.indices.min(by: { (open[$0].at, open[$0].action.id) < (open[$1].at, open[$1].action.id) })
+        else { return false }
+        let (at, action) = open.remove(at: index)
+        now = max(now, at)
+        fly.advance(to: now)
+        var answer = Answer.woke
+        if case .platform(let call) = action.effect {
+            guard let given = fly.answer(call) else {
+                open.append((now + .milliseconds(100), action))
+                return true
+            }
+            answer = given
+        }
+        guard rollout.awaits(action.id) else { return true }
+        try agenda { try $0.handle(action.id, answer, &$1) }
+        return true
+    }
+
+    mutating func go(until name: String) throws -> ActionID {
+        while !open.contains(where: { $0.action.effect.name == name }) {
+            guard try step() else { throw MachineChangeTable.UnknownName(name: name) }
+        }
+        guard let action = open.first(where: { $0.action.effect.name == name })?.action else {
+            throw MachineChangeTable.UnknownName(name: name)
+        }
+        return action.id
+    }
+}
+
+@Suite struct RollingRolloutTests {
+    /// Which answers can follow which question; everything else is a damaged journal or a defect.
+    private static let table = TransitionTable(
+        "RollingRollout",
+        states: [
+            "acquireLease", "refreshLease", "update", "machine", "wait", "releaseLease", "create", "machines",
+            "observe",
+            "wake",
+        ],
+        events: Answer.samples.map(\.kind) + ["stranger"],
+        """
+        acquireLease | lease, failed | =
+        acquireLease | others | !
+        refreshLease | lease, failed | =
+        refreshLease | others | !
+        update | machine, failed | =
+        update | others | !
+        machine | machine, failed | =
+        machine | others | !
+        wait | done, waitTimedOut, failed | =
+        wait | others | !
+        releaseLease | done, failed | =
+        releaseLease | others | !
+        create | machine, failed | =
+        create | others | !
+        machines | machines, failed | =
+        machines | others | !
+        observe | observations, failed | =
+        observe | others | !
+        wake | stranger | !
+        wake | others | =
+        """)
+
+    @Test func `every answer has its line for every question`() {
+        #expect(Self.table.mistakes.isEmpty, "\(Self.table.mistakes)")
+        #expect(Self.table.missing.isEmpty, "no line for \(Self.table.missing)")
+    }
+
+    @Test(arguments: table.rows)
+    func `which answers can follow`(_ row: Transition) throws {
+        let creates = row.from == "create" || row.from == "machines"
+        var drive =
+            creates
+            ? try RolloutDrive(
+                [], additions: [.init(name: "new-1", region: "ord", config: Sample.config(Sample.newDigest))])
+            : try RolloutDrive(Sample.fleet(2), boot: row.from == "refreshLease" ? .seconds(100) : .seconds(2))
+        if row.from == "machines" {
+            let create = try drive.go(until: "create")
+            let lost = Failure(.timedOut, "no answer", isAmbiguous: true)
+            drive.open.removeAll { $0.action.id == create }
+            try drive.agenda { try $0.handle(create, .failed(failure: lost), &$1) }
+        }
+        let id = try drive.go(until: row.from)
+        let asked = row.event == "stranger" ? ActionID(9_999) : id
+        let answer = row.event == "stranger" ? Answer.done : Answer.sample(row.event)
+        #expect(drive.rollout.awaits(id))
+        #expect(!drive.rollout.awaits(ActionID(9_999)))
+        if row.to == nil {
+            #expect(throws: IllegalEvent.self) { try drive.agenda { try $0.handle(asked, answer, &$1) } }
+        } else {
+            try drive.agenda { try $0.handle(asked, answer, &$1) }
+            #expect(!drive.rollout.awaits(id))
+        }
+    }
+
+    @Test func `nothing to do is done at once`() throws {
+        let drive = try RolloutDrive([Sample.machine(1, digest: Sample.newDigest)])
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.asked.isEmpty)
+    }
+
+    @Test func `an empty fleet gets its machines side by side`() throws {
+        let additions = (1...10).map {
+            FleetPlan.Addition(name: "new-\($0)", region: "ord", config: Sample.config(Sample.newDigest))
+        }
+        var drive = try RolloutDrive([], additions: additions)
+        #expect(drive.asked.count { $0 == "create" } == RollingRollout.maxParallelWithoutTraffic)
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.rollout.created.count == 10)
+        #expect(Set(drive.fly.fleet.map(\.name)) == Set(additions.map(\.name)))
+    }
+
+    @Test func `stopped, it lets go of what it holds and begins nothing`() throws {
+        var drive = try RolloutDrive(Sample.fleet(3), boot: .seconds(30))
+        _ = try drive.go(until: "wait")
+        try drive.agenda { try $0.stop(&$1) }
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .stopped(changed: ["m1"]))
+        #expect(drive.asked.count { $0 == "update" } == 1)
+        #expect(drive.fly.heldLeases.isEmpty)
+    }
+
+    @Test func `one that fails ends it, and only what may have changed is named`() throws {
+        var drive = try RolloutDrive(Sample.fleet(3))
+        let update = try drive.go(until: "update")
+        drive.open.removeAll { $0.action.id == update }
+        let refusal = Answer.failed(failure: Failure(.invalid, "bad config"))
+        try drive.agenda { try $0.handle(update, refusal, &$1) }
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .failed(reason: "m1: the update was refused: bad config", changed: []))
+        #expect(drive.fly.fleet == Sample.fleet(3))
+        #expect(drive.fly.heldLeases.isEmpty)
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import CoreTestSupport
+import Model
+import Stages
+
+extension Deploy: TabledStage {
+    static let table = TransitionTable(
+        "Deploy",
+        states: [
+            "waiting", "rechecking", "looking", "numbering", "recording", "rolling", "completing", "deployed",
+            "failed", "refused", "stopped",
+        ],
+        events: StageTable.events, opening: "begin",
+        """
+        waiting | begin | rechecking | window
+        waiting+windowless | begin | looking | machines
+        waiting | stop | stopped
+        waiting | others | !
+        rechecking | window | looking | machines
+        rechecking+emergency | window/closed | looking | machines
+        rechecking | window/closed, failed | refused
+        rechecking | stop | stopped
+        rechecking | others | !
+        looking | machines | numbering | createRelease
+        looking+first | machines/empty | numbering | createRelease
+        looking | machines/empty, failed | refused
+        looking | stop | stopped
+        looking | others | !
+        numbering | platformRelease | recording | record
+        numbering | failed | refused
+        numbering+stopping | platformRelease, failed | stopped
+        numbering | stop | =
+        numbering | others | !
+        recording | done | rolling | acquireLease acquireLease wake
+        recording+equal | done | completing | record
+        recording | failed | refused
+        recording+stopping | done, failed | stopped
+        recording | stop | =
+        recording | others | !
+        rolling | lease | = | update wake
+        rolling | failed | = | wake
+        rolling | failed/forbidden | =
+        rolling+only | failed/forbidden | failed
+        rolling | stop | =
+        rolling+only | stop | =
+        rolling | others | !
+        rolling+last | done | completing | record
+        completing | done | deployed
+        completing | failed | failed
+        completing | stop | stopped
+        completing | others | !
+        deployed | stop | =
+        deployed | others | !
+        failed | stop | =
+        failed | others | !
+        refused | stop | =
+        refused | others | !
+        stopped | stop | =
+        stopped | others | !
+        """)
+
+    /// The states in the order in which a good deploy passes them, each with the answer that leads on.
+    private static let path: [(state: String, awaits: String, answer: String)] = [
+        ("rechecking", "window", "window"), ("looking", "machines", "machines"),
+        ("numbering", "createRelease", "platformRelease"), ("recording", "record", "done"),
+    ]
+
+    static func setUp(_ state: String) throws -> (Deploy, awaited: ActionID) {
+        let base = TransitionTable.base(state)
+        let overrides = RunRequest.Overrides(isEmergency: state == "rechecking+emergency", approvedBy: "Grace")
+        let request = Sample.request(overrides: overrides) { $0.hasWindow = state != "waiting+windowless" }
+        var deploy = Deploy(
+            request, commit: Sample.commit("c"), image: Sample.image(Sample.newDigest),
+            hasNoMachinesYet: state == "looking+first")
+        var agenda = StageTable.agenda()
+        if state.hasPrefix("waiting") { return (deploy, StageTable.stranger) }
+        deploy.begin(&agenda)
+        var action = try StageTable.action("window", in: agenda)
+        if base == "refused" {
+            try deploy.handle(action, try StageTable.answer("failed"), &agenda)
+            return (deploy, StageTable.stranger)
+        }
+        if base == "stopped" {
+            try deploy.stop(&agenda)
+            return (deploy, StageTable.stranger)
+        }
+        var next = agenda.nextAction
+        for (index, step) in path.enumerated() {
+            if step.state == base {
+                if state.hasSuffix("+stopping") { try deploy.stop(&agenda) }
+                return (deploy, action)
+            }
+            var agenda = Agenda(now: Sample.start, nextAction: next)
+            var answer = try StageTable.answer(step.answer)
+            if step.state == "looking" {
+                if state == "recording+equal" {
+                    answer = .machines(list: (1...3).map { Sample.machine($0, digest: Sample.newDigest) })
+                }
+                if state == "rolling+only" { answer = .machines(list: [Sample.machine(1)]) }
+            }
+            try deploy.handle(action, answer, &agenda)
+            next = agenda.nextAction
+            let awaited = index + 1 < path.count ? path[index + 1].awaits : "acquireLease"
+            action = try StageTable.action(awaited, in: agenda)
+        }
+        if base == "rolling" { return (deploy, action) }
+        try finish(&deploy, state, action, next)
+        return (deploy, deploy.isOver ? StageTable.stranger : try awaited(by: deploy))
+    }
+
+    /// Lets the rollout end, and goes on from there.
+    private static func finish(
+        _ deploy: inout Deploy, _ state: String, _ action: ActionID, _ nextAction: Int
+    ) throws {
+        var fly = SimulatedFly(Sample.fleet(3))
+        var now = Sample.start
+        var open = (0..<nextAction).map { ActionID($0) }.filter { deploy.awaits($0) }
+        var calls: [ActionID: Effect] = [:]
+        // Two leases and a wake are asked for when the rollout starts: the first for m1, the second for m2.
+        for (index, id) in open.enumerated() {
+            calls[id] =
+                index < 2
+                ? .platform(call: .acquireLease(machine: MachineID("m\(index + 1)"), seconds: 60)) : .wake(at: now)
+        }
+        var next = nextAction
+        while case .rolling = deploy.state {
+            guard let id = open.first(where: { deploy.awaits($0) }) else { throw StageTable.UnknownName(name: state) }
+            open.removeAll { $0 == id }
+            now = now + .milliseconds(200)
+            fly.advance(to: now)
+            var answer = Answer.woke
+            if case .platform(let call) = calls[id] { answer = fly.answer(call) ?? .waitTimedOut }
+            var agenda = Agenda(now: now, nextAction: next)
+            try deploy.handle(id, answer, &agenda)
+            next = agenda.nextAction
+            for action in agenda.actions {
+                calls[action.id] = action.effect
+                open.append(action.id)
+            }
+        }
+        let looks = ["capturing+pausing": 1, "capturing+last": 8, "failed": 9][state] ?? 0
+        for _ in 0..<looks {
+            var agenda = Agenda(now: now, nextAction: next)
+            let id = try awaited(by: deploy)
+            let isPausing = calls[id]?.name == "wake"
+            try deploy.handle(id, isPausing ? .woke : Answer.sample("failed"), &agenda)
+            next = agenda.nextAction
+            for action in agenda.actions { calls[action.id] = action.effect }
+        }
+        guard ["completing", "deployed"].contains(state) else { return }
+        var agenda = Agenda(now: now, nextAction: next)
+        try deploy.handle(try awaited(by: deploy), .machines(list: fly.fleet), &agenda)
+        if state == "deployed" { try deploy.handle(try awaited(by: deploy), .done, &agenda) }
+    }
+
+    private static func awaited(by deploy: Deploy) throws -> ActionID {
+        guard let id = (0..<5000).map({ ActionID($0) }).first(where: { deploy.awaits($0) }) else {
+            throw StageTable.UnknownName(name: deploy.stateName)
+        }
+        return id
+    }
+
+    private var isOver: Bool { ["deployed", "failed", "refused", "stopped"].contains(stateName) }
+
+    var stateName: String {
+        switch state {
+        case .waiting: "waiting"
+        case .rechecking: "rechecking"
+        case .looking: "looking"
+        case .numbering: "numbering"
+        case .recording: "recording"
+        case .rolling: "rolling"
+        case .completing: "completing"
+        case .deployed: "deployed"
+        case .failed: "failed"
+        case .refused: "refused"
+        case .stopped: "stopped"
+        }
+    }
+
+    mutating func take(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws {
+        try handle(action, answer, &agenda)
+    }
+    mutating func halt(_ agenda: inout Agenda) throws { try stop(&agenda) }
+    mutating func open(_ variant: String, _ agenda: inout Agenda) throws { begin(&agenda) }
+}

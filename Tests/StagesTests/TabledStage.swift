@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import CoreTestSupport
+import Model
+import Stages
+
+/// A stage's machine as the tables drive it: answers come in under the number of what it asked for.
+protocol TabledStage: Hashable, Sendable {
+    static var table: TransitionTable { get }
+    /// A machine in the state of that name, and the action whose answer it waits for (one never asked where none).
+    static func setUp(_ state: String) throws -> (Self, awaited: ActionID)
+    var stateName: String { get }
+    mutating func take(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws
+    mutating func halt(_ agenda: inout Agenda) throws
+    /// Begins; `variant` is what follows the state's name in the table.
+    mutating func open(_ variant: String, _ agenda: inout Agenda) throws
+}
+
+enum StageTable {
+    struct UnknownName: Error { var name: String }
+
+    /// An answer under a number that nobody gave out.
+    static let stranger = ActionID(9_999)
+
+    /// Every kind of answer to what was asked, an answer nobody asked for, and the order to stop.
+    static let events = Answer.samples.map(\.kind) + ["stranger", "stop"]
+
+    /// What the event does to a machine in the state.
+    static func step<Stage: TabledStage>(
+        _ stage: inout Stage, _ row: Transition, _ awaited: ActionID
+    ) throws -> [String] {
+        var agenda = Agenda(now: Sample.start + .seconds(1), nextAction: 500)
+        switch row.event {
+        case "begin": try stage.open(String(row.from.drop { $0 != "+" }.dropFirst()), &agenda)
+        case "stop": try stage.halt(&agenda)
+        case "stranger": try stage.take(stranger, .done, &agenda)
+        default: try stage.take(awaited, try answer(row.event), &agenda)
+        }
+        return agenda.actions.map(\.effect.name)
+    }
+
+    static func answer(_ name: String) throws -> Answer {
+        let parts = name.split(separator: "/").map(String.init)
+        guard parts.count > 1 else { return Answer.sample(name) }
+        switch (parts[0], parts[1]) {
+        case ("window", "closed"):
+            return .window(
+                decision: WindowAnswer(
+                    isOpen: false, rule: "Mon-Fri 09:00-17:00", nextOpen: Sample.start + .seconds(3600), closes: nil))
+        case ("machines", "empty"): return .machines(list: [])
+        case ("machines", "new"): return .machines(list: (1...3).map(deployed))
+        case ("machines", "mixed"):
+            return .machines(list: [Sample.machine(1, digest: Sample.newDigest), Sample.machine(2), Sample.machine(3)])
+        case ("failed", "refused"): return .failed(failure: Failure(.refused, "no"))
+        case ("failed", "forbidden"): return .failed(failure: Failure(.forbidden, "not yours"))
+        case ("failed", "unauthorized"): return .failed(failure: Failure(.unauthorized, "who are you"))
+        case ("probe", "bad"): return .probe(result: ProbeResult(status: 503, elapsed: .zero))
+        case ("probe", "missing"): return .probe(result: ProbeResult(status: 404, elapsed: .zero))
+        case ("observations", "sick"):
+            return .observations(list: (1...3).map { Observation(of: Sample.machine($0, isHealthy: $0 != 2)) })
+        case ("observations", "crashed"):
+            var list = Sample.fleet(3).map(Observation.init(of:))
+            list[1].exit = .init(code: 1, isOutOfMemory: false, at: Sample.start)
+            return .observations(list: list)
+        default: throw UnknownName(name: name)
+        }
+    }
+
+    /// A machine as the sample run's first, second … operation leaves it.
+    static func deployed(_ number: Int) -> FleetMachine {
+        var machine = Sample.machine(number, digest: Sample.newDigest)
+        machine.instance = InstanceID("m\(number)-2")
+        machine.config.metadata[Bookkeeping.operation] = "\(Sample.run)/\(number)"
+        return machine
+    }
+
+    /// The number of the first action whose effect has that name.
+    static func action(_ name: String, in agenda: Agenda) throws -> ActionID {
+        guard let action = agenda.actions.first(where: { $0.effect.name == name }) else {
+            throw UnknownName(name: name)
+        }
+        return action.id
+    }
+
+    static func agenda() -> Agenda { Agenda(now: Sample.start, nextAction: 1) }
+}
