@@ -59,12 +59,13 @@ struct DeployCommand: AsyncParsableCommand {
         let environment = context.environment
         // In GitHub Actions the commit is the one the workflow runs for, whatever else is checked out.
         let actionsCommit = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_SHA"] : nil
-        let report = try await session.run { run, actor throws(AirbossError) in
+        let report = try await session.run(.deploy) { run, actor, channels throws(AirbossError) in
             try context.request(
                 .deploy, run: run, actor: actor, reason: reason, revision: commit ?? actionsCommit ?? "HEAD",
                 image: image,
                 overrides: .init(
-                    isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip))
+                    isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
+                channels: channels)
         }
         throw ArgumentParser.ExitCode(report.exitCode)
     }

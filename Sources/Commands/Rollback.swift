@@ -40,9 +40,10 @@ struct RollbackCommand: AsyncParsableCommand {
     func run() async throws {
         let context = try options.load(pipeline)
         let session = RunSession(context: context, options: options, view: options.makeView())
-        let report = try await session.run { run, actor throws(AirbossError) in
+        let report = try await session.run(.rollback) { run, actor, channels throws(AirbossError) in
             try context.request(
-                .rollback, run: run, actor: actor, reason: reason, target: to.flatMap(ReleaseNumber.init(parsing:)))
+                .rollback, run: run, actor: actor, reason: reason, target: to.flatMap(ReleaseNumber.init(parsing:)),
+                channels: channels)
         }
         throw ArgumentParser.ExitCode(report.exitCode)
     }

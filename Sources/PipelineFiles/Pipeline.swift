@@ -186,7 +186,6 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package var email: Email?
         /// The address of a webhook that understands Slack's messages.
         package var slack: EnvironmentText?
-        package var webhook: EnvironmentText?
         package var github: GitHub
     }
 

@@ -263,15 +263,13 @@ private struct PipelineDecoding {
             Pipeline.Notify.Email(to: mail.texts("to"), smtp: $0, from: mail.text("from"))
         }
         let slack = reader.reader("slack", PipelineKeys.slack).text("webhook")
-        let webhook = reader.reader("webhook", PipelineKeys.webhook).text("url")
         if let smtp = email?.smtp, smtp.variables.isEmpty {
             checkURL(smtp, "notify.email.smtp", ["smtp", "smtps"])
             if smtp.source.contains("@") { warnLiteralSecret("notify.email.smtp") }
         }
-        for (text, key) in [(slack, "notify.slack.webhook"), (webhook, "notify.webhook.url")] {
-            guard let text, text.variables.isEmpty else { continue }
-            checkURL(text, key, ["https", "http"])
-            warnLiteralSecret(key)
+        if let slack, slack.variables.isEmpty {
+            checkURL(slack, "notify.slack.webhook", ["https", "http"])
+            warnLiteralSecret("notify.slack.webhook")
         }
         let github = reader.reader("github", PipelineKeys.github)
         let record = Pipeline.Notify.GitHub(
@@ -285,7 +283,7 @@ private struct PipelineDecoding {
                     "deployments and issues on GitHub are not recorded in this version",
                     suggestion: "remove notify.github, or set its keys to false"))
         }
-        return Pipeline.Notify(email: email, slack: slack, webhook: webhook, github: record)
+        return Pipeline.Notify(email: email, slack: slack, github: record)
     }
 
     private mutating func warnLiteralSecret(_ key: String) {

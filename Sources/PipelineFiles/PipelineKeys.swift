@@ -62,7 +62,7 @@ enum PipelineKeys {
         "window.closed",
         [
             Key("from", .text(.plain), required: true, "The first day or instant that is closed."),
-            Key("to", .text(.plain), required: true, "The first day or instant that is open again."),
+            Key("to", .text(.plain), required: true, "The last closed day, or the instant at which it opens again."),
             Key("reason", .text(.plain), "Shown to whoever is refused."),
         ])
 
@@ -189,7 +189,6 @@ enum PipelineKeys {
         [
             Key("email", .section(email), "Notices by e-mail."),
             Key("slack", .section(slack), "Notices to Slack or to what understands its webhooks."),
-            Key("webhook", .section(webhook), "Notices as JSON to an address of yours."),
             Key("github", .section(github), "What is recorded on GitHub. Not available yet."),
         ])
 
@@ -204,9 +203,6 @@ enum PipelineKeys {
     static let slack = Section(
         "notify.slack", [Key("webhook", .text(.secret), required: true, "The webhook's address; use ${…}.")])
 
-    static let webhook = Section(
-        "notify.webhook", [Key("url", .text(.secret), required: true, "Where notices are posted; use ${…}.")])
-
     static let github = Section(
         "notify.github",
         [
@@ -219,7 +215,7 @@ enum PipelineKeys {
         [
             Key(
                 "url", .text(.secret),
-                "sqlite:PATH or postgres://…; a flag and AIRBOSS_STATE go before it. "
+                "sqlite:PATH; a flag and AIRBOSS_STATE go before it. "
                     + "Default: sqlite:.airboss/state.sqlite.")
         ])
 }

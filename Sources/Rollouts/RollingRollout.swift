@@ -353,15 +353,12 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// Keeps what an answer shows of a machine that this rollout changed; of any other it keeps nothing.
     private mutating func remember(_ machine: FleetMachine, as step: MachineChange.Step, _ key: String) {
         guard let plan = items[key]?.change else { return }
-        if machine.isConfigComplete, machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue {
-            installed[machine.id] = machine
-        } else if step != .look || machine.instance == installed[machine.id]?.instance {
-            // It answers our own change without showing it whole: what was sent is what stands there.
-            var own = machine
-            own.config = plan.config
-            own.isConfigComplete = true
-            installed[machine.id] = own
-        }
+        let isMarked = machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue
+        // A look may show what was there before; every other answer is about the change itself.
+        guard isMarked || step != .look || machine.instance == installed[machine.id]?.instance else { return }
+        installed[machine.id] = machine
+        // Where the platform can't show the config, what was sent is what stands there.
+        if !isMarked || !machine.isConfigComplete { installed[machine.id]?.config = plan.config }
     }
 
     /// A machine that arrived counts as what it is now, until a poll tells more.

@@ -397,13 +397,19 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     private mutating func adopted(_ managed: [FleetMachine], _ digests: Set<ImageDigest>, _ agenda: inout Agenda) {
         guard let digest = digests.first, let image = managed.first?.config.image else { return }
-        let number = managed.compactMap { $0.config.metadata["fly_release_version"].flatMap(Int.init) }.max() ?? 0
+        let released = managed.map { ($0, $0.config.metadata["fly_release_version"].flatMap(Int.init) ?? 0) }
+        let newest = released.max { $0.1 < $1.1 }
+        let number = newest?.1 ?? 0
+        // The ledger may know the number from a run that failed; its record is that run's, and no other's to complete.
+        let isKnown = facts.history?.states.contains { $0.number.value == number } == true
+        let maker = isKnown ? newest?.0.config.metadata[Bookkeeping.run].map { RunID($0) } : nil
         let reference = ImageReference(parsing: image).map { "\($0.registry)/\($0.repository)@\(digest)" } ?? image
         facts.wayBack = ReleaseRecord(
             app: request.app, number: ReleaseNumber(number),
             platformID: managed.first?.config.metadata["fly_release_id"] ?? "", commit: nil,
             subject: "as found before Airboss's first deploy", image: reference, digest: digest,
-            machines: managed.map(RecordedMachine.init), state: .verified, run: request.run, createdAt: agenda.now,
+            machines: managed.map(RecordedMachine.init), state: .verified, run: maker ?? request.run,
+            createdAt: agenda.now,
             verifiedAt: agenda.now, reason: "adopted")
         ask(.pullable, .image(task: .provePullable(reference: reference)), &agenda)
     }

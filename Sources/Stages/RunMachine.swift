@@ -218,6 +218,10 @@ package struct RunMachine: Hashable, Codable, Sendable {
             // The way back as it was found, recorded before anything changes.
             if let wayBack = preValidation.facts.wayBack, preValidation.facts.history?.current == nil {
                 agenda.performAndForget(.ledger(entry: .record(release: wayBack)))
+                // A record keeps its state when it is completed: one that failed once and serves now is judged anew.
+                if wayBack.run != request.run {
+                    agenda.performAndForget(.ledger(entry: .mark(number: wayBack.number, state: .verified)))
+                }
             }
             state = .deploy
             open(.deploy, &agenda)
@@ -327,6 +331,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case .restored:
             let target = rollback.target.number
             close(.rollback, .passed, "\(target) is back and verified", &agenda)
+            warnIfLate(&agenda)
             if request.kind == .rollback {
                 end(.verified, "rolled back to \(target), verified", &agenda)
             } else {
@@ -346,6 +351,15 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case .stopped(let changed):
             stopped(.rollback, changed: Set(changed).union(changedByDeploy).sorted(), &agenda)
         }
+    }
+
+    private mutating func warnIfLate(_ agenda: inout Agenda) {
+        guard let allowed = request.settings.rollbackWithin,
+            let began = reports.first(where: { $0.stage == .rollback })?.startedAt, agenda.now - began > allowed
+        else { return }
+        let text = "the rollback took \(Int((agenda.now - began).inSeconds)) s, allowed are \(Int(allowed.inSeconds)) s"
+        warnings.append(text)
+        agenda.note(.warning(text: text))
     }
 
     // MARK: - Ending

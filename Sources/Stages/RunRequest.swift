@@ -56,6 +56,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var machineCounts: [ProcessGroup: Int]
         package var verify: VerifyPlan
         package var rollsBackAutomatically: Bool
+        /// How long a rollback may take before its report says that it took too long; nil for any time.
+        package var rollbackWithin: Duration?
         /// Paths that hold database migrations.
         package var migrationPaths: [String]
         package var channels: [NoticeOrder.Channel]
@@ -67,7 +69,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
             healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build, flyToml: FlyToml,
             maxUnavailable: RollingRollout.MaxUnavailable = .count(machines: 1), servingFloor: Int? = nil,
             waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:],
-            verify: VerifyPlan, rollsBackAutomatically: Bool = true, migrationPaths: [String] = [],
+            verify: VerifyPlan, rollsBackAutomatically: Bool = true,
+            rollbackWithin: Duration? = nil, migrationPaths: [String] = [],
             channels: [NoticeOrder.Channel] = [], url: String = "", runURL: String = ""
         ) {
             self.branch = branch
@@ -83,6 +86,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.machineCounts = machineCounts
             self.verify = verify
             self.rollsBackAutomatically = rollsBackAutomatically
+            self.rollbackWithin = rollbackWithin
             self.migrationPaths = migrationPaths
             self.channels = channels
             self.url = url

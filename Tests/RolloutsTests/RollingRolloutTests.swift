@@ -15,6 +15,8 @@ struct RolloutDrive {
     /// What was asked and not answered yet, with the time its answer comes.
     var open: [(at: Timestamp, action: Action)] = []
     var asked: [String] = []
+    /// What becomes of a machine on its way back from a call.
+    var onAnswer: (PlatformCall, inout FleetMachine) -> Void = { _, _ in }
 
     init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2)) throws {
         fly = SimulatedFly(fleet, behaviours: [Sample.newDigest: .init(boot: boot)])
@@ -56,6 +58,10 @@ struct RolloutDrive {
                 return true
             }
             answer = given
+            if case .machine(var machine) = given {
+                onAnswer(call, &machine)
+                answer = .machine(machine: machine)
+            }
         }
         guard rollout.awaits(action.id) else { return true }
         try agenda { try $0.handle(action.id, answer, &$1) }
@@ -154,6 +160,69 @@ struct RolloutDrive {
         #expect(drive.rollout.outcome == .succeeded)
         #expect(drive.rollout.created.count == 10)
         #expect(Set(drive.fly.fleet.map(\.name)) == Set(additions.map(\.name)))
+    }
+
+    @Test func `what it put on machines is known without a list`() throws {
+        var drive = try RolloutDrive(
+            [Sample.machine(1, digest: Sample.newDigest), Sample.machine(2), Sample.machine(3)],
+            additions: [.init(name: "new-1", region: "ord", config: Sample.config(Sample.newDigest))])
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.rollout.installed.count == 3)
+        for machine in drive.fly.fleet where machine.id != "m1" {
+            #expect(drive.rollout.installed[machine.id]?.config == machine.config)
+            #expect(drive.rollout.installed[machine.id]?.instance == machine.instance)
+        }
+        #expect(!drive.asked.contains("machines"))
+    }
+
+    @Test(arguments: ["unmarked", "incomplete"])
+    func `what an answer does not show is known from what was sent`(_ story: String) throws {
+        var drive = try RolloutDrive(
+            Sample.fleet(2),
+            additions: [.init(name: "new-1", region: "ord", config: Sample.config(Sample.newDigest))])
+        drive.onAnswer = { _, machine in
+            if story == "unmarked" {
+                machine.config = MachineConfig(.object([:]))
+            } else {
+                machine.config.json["services"] = nil
+                machine.isConfigComplete = false
+            }
+        }
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.rollout.installed.values.map(\.config).count == 3)
+        for machine in drive.fly.fleet { #expect(drive.rollout.installed[machine.id]?.config == machine.config) }
+    }
+
+    @Test func `a lost answer's machine is known from the look or the list that found it`() throws {
+        for name in ["update", "create"] {
+            let additions =
+                name == "create"
+                ? [FleetPlan.Addition(name: "new-1", region: "ord", config: Sample.config(Sample.newDigest))] : []
+            var drive = try RolloutDrive(name == "update" ? Sample.fleet(1) : [], additions: additions)
+            let id = try drive.go(until: name)
+            let index = try #require(drive.open.firstIndex { $0.action.id == id })
+            if case .platform(let call) = drive.open.remove(at: index).action.effect { _ = drive.fly.answer(call) }
+            let lost = Failure(.timedOut, "no answer", isAmbiguous: true)
+            try drive.agenda { try $0.handle(id, .failed(failure: lost), &$1) }
+            while try drive.step() {}
+            #expect(drive.rollout.outcome == .succeeded)
+            #expect(drive.rollout.installed.values.map(\.config) == drive.fly.fleet.map(\.config))
+        }
+    }
+
+    @Test func `a look that shows what was there before is not what was installed`() throws {
+        var drive = try RolloutDrive(Sample.fleet(1))
+        let id = try drive.go(until: "update")
+        drive.open.removeAll { $0.action.id == id }
+        try drive.agenda { try $0.handle(id, .failed(failure: Failure(.conflict, "busy")), &$1) }
+        _ = try drive.go(until: "machine")
+        _ = try drive.step()
+        #expect(drive.rollout.installed.isEmpty)
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.rollout.installed["m1"]?.imageDigest == Sample.newDigest)
     }
 
     @Test func `stopped, it lets go of what it holds and begins nothing`() throws {

@@ -102,6 +102,35 @@ import Testing
         #expect(calls(simulation, about: "m1").prefix(4) == ["acquireLease", "update", "machine", "update"])
     }
 
+    @Test func `a busy machine is given time before its update is sent again`() throws {
+        var simulation = simulation(Sample.fleet(1)) { $0.servingFloor = 0 }
+        let busy = Answer.failed(failure: Failure(.conflict, "the machine is being replaced"))
+        simulation.world.scripted["update"] = [busy, busy, busy, busy]
+        try simulation.go()
+        #expect(simulation.run.report?.outcome == .verified)
+        let updates = simulation.history.flatMap { entry in
+            entry.actions.filter { $0.effect.name == "update" }.map { _ in entry.event.at }
+        }
+        let pauses = zip(updates, updates.dropFirst()).map { $1 - $0 }
+        #expect(pauses.count == 4)
+        for (pause, seconds) in zip(pauses, [1, 2, 4, 8]) { #expect(pause >= .seconds(seconds)) }
+        #expect(simulation.fly.violations.isEmpty)
+        #expect(simulation.fly.heldLeases.isEmpty)
+    }
+
+    @Test func `interrupted while it gives a machine time, it leaves the machine as it is`() throws {
+        var simulation = simulation(Sample.fleet(1)) { $0.servingFloor = 0 }
+        let busy = Answer.failed(failure: Failure(.conflict, "the machine is being replaced"))
+        simulation.world.scripted["update"] = Array(repeating: busy, count: 10)
+        try simulation.go { $0.calls.filter { $0 == "update m1" }.count == 3 }
+        simulation.interrupt(at: simulation.now + .seconds(2))
+        try simulation.go()
+        #expect(simulation.run.report?.outcome == .interrupted)
+        #expect(simulation.calls.filter { $0 == "update m1" }.count == 3)
+        #expect(simulation.fly.fleet == Sample.fleet(1))
+        #expect(simulation.fly.heldLeases.isEmpty)
+    }
+
     @Test func `an update that never takes is not sent for ever`() throws {
         var simulation = simulation(Sample.fleet(1)) { $0.servingFloor = 0 }
         let lost = Answer.failed(failure: Failure(.timedOut, "no answer", isAmbiguous: true))
@@ -187,25 +216,38 @@ import Testing
         }
     }
 
-    @Test func `a list that is older than the rollout is not recorded as the release`() throws {
-        var simulation = simulation()
-        try simulation.go { $0.calls.filter { $0 == "machines" }.count == 3 }
-        let id = try #require(simulation.history.flatMap(\.actions).last { $0.effect.name == "machines" }?.id)
-        try simulation.give(.answered(action: id, answer: .machines(list: Sample.fleet(3))))
+    @Test func `what the answers showed is recorded, without another list`() throws {
+        var simulation = simulation([
+            Sample.machine(4, isManaged: false), Sample.machine(3), Sample.machine(2),
+            Sample.machine(1, digest: Sample.newDigest),
+        ])
+        try simulation.go { $0.run.state == .verify }
+        // One list for the gates, one right before the first change.
+        #expect(simulation.calls.filter { $0 == "machines" }.count == 2)
+        let record = try #require(simulation.world.records.first { $0.number == ReleaseNumber(72) })
+        #expect(record.machines == simulation.fly.fleet.filter(\.isManaged).map(RecordedMachine.init))
+        #expect(record.machines.map(\.id) == ["m1", "m2", "m3"])
+        #expect(record.machines[0].config == Sample.machine(1, digest: Sample.newDigest).config)
+    }
+
+    @Test func `machines that were created are recorded`() throws {
+        var simulation = simulation([]) { $0.machineCounts = ["app": 2] }
+        simulation.world.records = []
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
-        let record = simulation.world.history.current
-        #expect(record?.machines.allSatisfy { $0.config.image == Sample.reference(Sample.newDigest) } == true)
-        #expect(record?.machines.count == 3)
+        #expect(simulation.fly.fleet.count == 2)
+        #expect(simulation.world.history.current?.machines == simulation.fly.fleet.map(RecordedMachine.init))
     }
 
     @Test func `a fleet that can't be recorded is not called unchanged`() throws {
         var simulation = simulation()
-        let down = Answer.failed(failure: Failure(.unavailable, "down"))
+        let full = Answer.failed(failure: Failure(.unavailable, "the disk is full"))
         try simulation.go { $0.calls.contains("releaseLease m3") }
-        simulation.world.scripted["machines"] = Array(repeating: down, count: Deploy.maxCaptures)
+        simulation.world.scripted["record"] = [full]
         try simulation.go()
         #expect(simulation.run.report?.outcome == .rolledBack)
+        let deploy = simulation.run.reports.first { $0.stage == .deploy }
+        #expect(deploy?.detail == "what was deployed could not be recorded: the disk is full")
         #expect(simulation.fly.fleet.allSatisfy { $0.imageDigest == Sample.oldDigest })
     }
 

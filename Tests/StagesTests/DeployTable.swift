@@ -105,15 +105,13 @@ extension Deploy: TabledStage {
             let awaited = index + 1 < path.count ? path[index + 1].awaits : "acquireLease"
             action = try StageTable.action(awaited, in: agenda)
         }
-        if base == "rolling" { return (deploy, action) }
-        try finish(&deploy, state, action, next)
+        if base == "rolling", state != "rolling+last" { return (deploy, action) }
+        if let last = try finish(&deploy, state, next) { return (deploy, last) }
         return (deploy, deploy.isOver ? StageTable.stranger : try awaited(by: deploy))
     }
 
-    /// Lets the rollout end, and goes on from there.
-    private static func finish(
-        _ deploy: inout Deploy, _ state: String, _ action: ActionID, _ nextAction: Int
-    ) throws {
+    /// Lets the rollout end, and goes on from there; for `rolling+last` it stops at the call that ends the rollout.
+    private static func finish(_ deploy: inout Deploy, _ state: String, _ nextAction: Int) throws -> ActionID? {
         var fly = SimulatedFly(Sample.fleet(3))
         var now = Sample.start
         var open = (0..<nextAction).map { ActionID($0) }.filter { deploy.awaits($0) }
@@ -138,21 +136,14 @@ extension Deploy: TabledStage {
             for action in agenda.actions {
                 calls[action.id] = action.effect
                 open.append(action.id)
+                if state == "rolling+last", case .platform(.releaseLease("m3", _)) = action.effect { return action.id }
             }
         }
-        let looks = ["capturing+pausing": 1, "capturing+last": 8, "failed": 9][state] ?? 0
-        for _ in 0..<looks {
-            var agenda = Agenda(now: now, nextAction: next)
-            let id = try awaited(by: deploy)
-            let isPausing = calls[id]?.name == "wake"
-            try deploy.handle(id, isPausing ? .woke : Answer.sample("failed"), &agenda)
-            next = agenda.nextAction
-            for action in agenda.actions { calls[action.id] = action.effect }
-        }
-        guard ["completing", "deployed"].contains(state) else { return }
+        if state == "completing" { return nil }
         var agenda = Agenda(now: now, nextAction: next)
-        try deploy.handle(try awaited(by: deploy), .machines(list: fly.fleet), &agenda)
-        if state == "deployed" { try deploy.handle(try awaited(by: deploy), .done, &agenda) }
+        let answer = state == "failed" ? Answer.sample("failed") : .done
+        try deploy.handle(try awaited(by: deploy), answer, &agenda)
+        return nil
     }
 
     private static func awaited(by deploy: Deploy) throws -> ActionID {

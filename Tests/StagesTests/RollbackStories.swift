@@ -203,6 +203,31 @@ import Testing
         #expect(simulation.run.report?.outcome == .rolledBack)
         #expect(simulation.fly.fleet.allSatisfy { $0.imageDigest == Sample.oldDigest })
         #expect(simulation.world.records.contains { $0.reason == "adopted" && $0.machines.count == 3 })
+        #expect(simulation.world.records.first { $0.reason == "adopted" }?.run == Sample.run)
+        #expect(simulation.effects.count { $0.name == "mark-verified" } == 1)
+    }
+
+    /// A ledger takes a record only from the run that made it, and keeps its state.
+    @Test func `a fleet that a failed first deploy left behind, healthy since, is its run's to complete`() throws {
+        let fleet = Sample.fleet(3).map { machine in
+            var copy = machine
+            copy.config.metadata["fly_release_version"] = "71"
+            copy.config.metadata[Bookkeeping.run] = "01FIRSTRUN"
+            return copy
+        }
+        var simulation = Simulation(Sample.request(.deploy), on: SimulatedFly(fleet))
+        var failed = Sample.release(71, state: .failed)
+        failed.run = "01FIRSTRUN"
+        failed.machines = []
+        simulation.world.records = [failed]
+        try simulation.go()
+        #expect(simulation.run.report?.outcome == .verified)
+        let wayBack = simulation.world.records.first { $0.number == ReleaseNumber(71) }
+        #expect(wayBack?.run == "01FIRSTRUN")
+        #expect(wayBack?.machines.count == 3)
+        #expect(
+            simulation.effects.contains(.ledger(entry: .mark(number: ReleaseNumber(71), state: .verified))))
+        #expect(simulation.world.history.verified.map(\.number) == [ReleaseNumber(71)])
     }
 
     @Test func `automatic rollback that is off leaves it to a person`() throws {

@@ -38,7 +38,10 @@ struct LiveWindow: WindowPort {
         let rules = self.rules
         window = try LiveWindow.locating(description.timeZone.location) { () throws(WindowError) in
             let window = try DeploymentWindow(
-                timeZone: description.timeZone.value, open: description.open.map(\.value), closed: periods,
+                timeZone: description.timeZone.value,
+                // Without open ranges it is open whenever nothing closes it.
+                open: description.open.isEmpty ? ["daily 00:00-24:00"] : description.open.map(\.value),
+                closed: periods,
                 holidays: description.holidays.map(\.value))
             try window.validate(at: now, rules: rules)
             return window

@@ -119,15 +119,14 @@ struct PipelineContext {
     /// The run that the pipeline and the command line ask for.
     func request(
         _ kind: RunKind, run: RunID, actor: String, reason: String, revision: String = "HEAD", image: String? = nil,
-        target: ReleaseNumber? = nil, overrides: RunRequest.Overrides = .init()
+        target: ReleaseNumber? = nil, overrides: RunRequest.Overrides = .init(), channels: [NoticeOrder.Channel]
     ) throws(AirbossError) -> RunRequest {
-        var channels: [NoticeOrder.Channel] = []
-        if environment["GITHUB_STEP_SUMMARY"]?.isEmpty == false { channels.append(.summary) }
-        if pipeline.notify.email != nil { channels.append(.email) }
-        if pipeline.notify.slack != nil { channels.append(.slack) }
         let build: RunRequest.Build
         if let image {
             build = .image(reference: image)
+        } else if kind == .rollback {
+            // A rollback builds nothing, and what its image is called today must not stand in its way.
+            build = .layers
         } else {
             switch pipeline.build {
             case .image(let reference): build = .image(reference: try resolve(reference))
@@ -140,12 +139,14 @@ struct PipelineContext {
         var counts: [ProcessGroup: Int] = [:]
         for group in flyToml.groups { counts[group] = deploy.machines.count(for: group) }
         let verify = try verifyPlan()
+        let isRollback = kind == .rollback
         return RunRequest(
             run: run, kind: kind, pipeline: pipeline.name, app: pipeline.app, actor: actor, reason: reason,
             revision: revision, target: target, overrides: overrides,
             settings: RunRequest.Settings(
-                branch: try resolve(pipeline.source.branch), requiresCleanWorktree: pipeline.gates.cleanWorktree,
-                requiredSecrets: pipeline.gates.secrets, healthyElsewhere: try healthyElsewhere(),
+                branch: isRollback ? nil : try resolve(pipeline.source.branch),
+                requiresCleanWorktree: pipeline.gates.cleanWorktree, requiredSecrets: pipeline.gates.secrets,
+                healthyElsewhere: isRollback ? [] : try healthyElsewhere(),
                 hasWindow: pipeline.window != nil, build: build, flyToml: flyToml,
                 maxUnavailable: {
                     switch deploy.maxUnavailable {
@@ -155,6 +156,7 @@ struct PipelineContext {
                 }(),
                 servingFloor: deploy.servingFloor, waitTimeout: deploy.waitTimeout, machineCounts: counts,
                 verify: verify, rollsBackAutomatically: pipeline.rollback.automatic,
+                rollbackWithin: pipeline.rollback.within,
                 migrationPaths: pipeline.rollback.migrations, channels: channels,
                 url: try resolve(pipeline.verify.url) ?? flyToml.publicURL ?? "", runURL: runURL))
     }
@@ -169,20 +171,33 @@ struct PipelineContext {
 
     // MARK: - What it is done with
 
-    /// Where notices go.
-    func noticeChannels() throws(AirbossError) -> NoticeChannels {
+    /// Where notices go. A rollback goes on without a channel whose variables are not set, and says so through `warn`:
+    /// nobody's site stays down for want of a mail address.
+    func noticeChannels(of kind: RunKind, warn: (String) -> Void) throws(AirbossError) -> NoticeChannels {
         var channels = NoticeChannels()
-        if let email = pipeline.notify.email {
-            var recipients: [String] = []
-            for text in email.to {
-                recipients += try resolve(text).split(separator: ",").map { $0.filter { $0 != " " } }
-            }
-            channels.email = .init(
-                server: try resolve(email.smtp), from: try resolve(email.from), to: recipients)
-        }
-        channels.slackWebhook = try resolve(pipeline.notify.slack)
         channels.summaryPath = environment["GITHUB_STEP_SUMMARY"].flatMap { $0.isEmpty ? nil : $0 }
+        do {
+            channels.email = try emailChannel()
+        } catch {
+            guard kind == .rollback else { throw error }
+            warn("no e-mail will be sent: \(error.location): \(error.message)")
+        }
+        do {
+            channels.slackWebhook = try resolve(pipeline.notify.slack)
+        } catch {
+            guard kind == .rollback else { throw error }
+            warn("nothing will be sent to Slack: \(error.location): \(error.message)")
+        }
         return channels
+    }
+
+    private func emailChannel() throws(AirbossError) -> NoticeChannels.Email? {
+        guard let email = pipeline.notify.email else { return nil }
+        var recipients: [String] = []
+        for text in email.to {
+            recipients += try resolve(text).split(separator: ",").map { $0.filter { $0 != " " } }
+        }
+        return .init(server: try resolve(email.smtp), from: try resolve(email.from), to: recipients)
     }
 
     /// The pipeline's layers, with variables read; nil where nothing is built from the commit.

@@ -27,7 +27,10 @@ struct RunSession {
 
     /// Runs what `makeRequest` asks for and returns its report; throws an ``AirbossError`` where no run could begin, or
     /// where its events could no longer be kept.
-    func run(_ makeRequest: (RunID, String) async throws(AirbossError) -> RunRequest) async throws -> RunReport {
+    func run(
+        _ kind: RunKind,
+        _ makeRequest: (RunID, String, [NoticeOrder.Channel]) async throws(AirbossError) -> RunRequest
+    ) async throws -> RunReport {
         let environment = context.environment
         let clock = SteadyClock(startingAt: Timestamp.fromSystemClock())
         let endpoints = try FlyEndpoints(environment: environment)
@@ -36,15 +39,16 @@ struct RunSession {
         let platform = FlyClient(
             endpoints: endpoints, token: token, http: http, userAgent: "airboss/\(Version.current)",
             observer: options.callObserver)
-        let repository = try await openRepository()
+        let repository = try await openRepository(for: kind)
         let actor = await actorName(repository)
         let run = RunID(ULID.make(at: clock.now))
-        let request = try await makeRequest(run, actor)
+        let channels = try context.noticeChannels(of: kind) { view.warn($0) }
+        let request = try await makeRequest(run, actor, channels.available)
 
         // Whatever the files say wrong is found before the app is held.
         let plan = Plan(
-            channels: try context.noticeChannels(), window: try window(at: clock.now),
-            layers: try context.imageLayers())
+            channels: channels, window: try window(at: clock.now),
+            layers: kind == .rollback ? nil : try context.imageLayers())
 
         let store = try await options.openStore(for: context)
         let holder = Holder.process(at: clock.now)
@@ -109,6 +113,8 @@ struct RunSession {
         defer { heartbeat.cancel() }
         _ = await StoredOutbox(store: store).deliverOverdue(of: request.pipeline, with: sender, at: clock.now)
         view.begin(request)
+        let advice = context.diagnostics.filter { $0.severity == .warning }.map(\.description)
+        for text in advice { view.warn(text) }
         let signals = Signals()
         defer { signals.stop() }
         let driver = RunDriver(ports: ports, journal: journal, clock: clock) { [view] in view.show($0) }
@@ -117,6 +123,7 @@ struct RunSession {
             throw AirbossError(.needsHuman, "the run ended without saying how; see airboss show \(run)")
         }
         report.finishedAt = clock.now
+        report.warnings.insert(contentsOf: advice, at: 0)
         let record = RunFinished(report: report, flyAPICalls: platform.callCount)
         try await store.closeRun(
             run, outcome: report.outcome.rawValue, exitCode: report.exitCode, finishedAt: report.finishedAt,
@@ -126,8 +133,8 @@ struct RunSession {
         return report
     }
 
-    private func openRepository() async throws -> GitRepository? {
-        guard case .layers = context.pipeline.build else {
+    private func openRepository(for kind: RunKind) async throws -> GitRepository? {
+        guard case .layers = context.pipeline.build, kind != .rollback else {
             // An image can be deployed without a repository; then commits are simply not known.
             return try? await GitRepository.open(at: try context.repositoryPath())
         }
@@ -197,6 +204,17 @@ struct RunSession {
         } catch {
             throw error.asAirbossError
         }
+    }
+}
+
+extension NoticeChannels {
+    /// The channels that are set up.
+    var available: [NoticeOrder.Channel] {
+        var result: [NoticeOrder.Channel] = []
+        if summaryPath != nil { result.append(.summary) }
+        if email != nil { result.append(.email) }
+        if slackWebhook != nil { result.append(.slack) }
+        return result
     }
 }
 
