@@ -107,6 +107,9 @@ verify: {{ url: "http://bench.localhost:{address.split(":")[-1]}", attempts: 5, 
             sys.exit(f"the deploy ended with {code}: {record['headline']}")
         time.sleep(4)  # the platform counts by app, not by run: the next one shall find its allowance whole
         results.append((seconds, peak, record["fly_api_calls"]))
+        if os.environ.get("STAGES"):
+            for stage in record["stages"]:
+                print("   ", stage["stage"], stage["started_at"], stage["finished_at"], stage["detail"][:60])
     world = json.loads(urllib.request.urlopen(f"http://{address}/_simulator/state").read())
     width = max(1, math.floor(0.33 * machines))
     waves = math.ceil(machines / width)

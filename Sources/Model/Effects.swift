@@ -145,11 +145,14 @@ package struct NoticeOrder: Hashable, Codable, Sendable {
     package var channel: Channel
     /// 1 for the first try.
     package var attempt: Int
+    /// Only put into the outbox, for the next run to send: an interrupted run has no time to wait for a server.
+    package var isDeferred: Bool
     package var report: RunReport
 
-    package init(channel: Channel, attempt: Int, report: RunReport) {
+    package init(channel: Channel, attempt: Int, isDeferred: Bool = false, report: RunReport) {
         self.channel = channel
         self.attempt = attempt
+        self.isDeferred = isDeferred
         self.report = report
     }
 }

@@ -81,6 +81,7 @@ package struct NoticeSender: NoticePort {
         kept.report = Redactor.redact(order.report)
         // The outbox is a second chance: without it the notice still goes out now.
         try? await outbox?.keep(kept, key: key, at: now)
+        if order.isDeferred { return .done }
         guard let failure = await send(kept, at: now) else {
             // Lost here, the notice may be sent twice, which its key lets receivers see.
             try? await outbox?.markSent(key: key, at: now)

@@ -63,14 +63,15 @@ package struct RunDriver: Sendable {
     ///   do not fit together; in both cases nothing more is done.
     package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
         let (inbox, post) = AsyncStream.makeStream(of: RunEvent.Kind.self)
+        var machine = RunMachine(request)
+        var tasks: [ActionID: Task<Void, Never>] = [:]
+        defer { for task in tasks.values { task.cancel() } }
+        // First of all events, also of a signal that came in the same moment.
+        post.yield(.started)
         let listener = Task {
             for await signal in signals { post.yield(.interrupted(signal: signal)) }
         }
         defer { listener.cancel() }
-        var machine = RunMachine(request)
-        var tasks: [ActionID: Task<Void, Never>] = [:]
-        defer { for task in tasks.values { task.cancel() } }
-        post.yield(.started)
         for await kind in inbox {
             if case .answered(let action, _) = kind { tasks[action] = nil }
             let event = RunEvent(at: clock.now, kind: kind)

@@ -25,6 +25,8 @@ package struct Notify: Hashable, Codable, Sendable {
 
     package private(set) var state: State = .waiting
     package private(set) var delivered: [NoticeOrder.Channel] = []
+    /// Channels whose notice waits for the next run.
+    package private(set) var kept: [NoticeOrder.Channel] = []
     package private(set) var failures: [NoticeOrder.Channel: String] = [:]
     private var routes: [ActionID: Route] = [:]
 
@@ -32,9 +34,16 @@ package struct Notify: Hashable, Codable, Sendable {
 
     package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
 
-    package mutating func begin(_ report: RunReport, over channels: [NoticeOrder.Channel], _ agenda: inout Agenda) {
+    /// - Parameter deferred: channels whose notices are only kept, for the next run to send.
+    package mutating func begin(
+        _ report: RunReport, over channels: [NoticeOrder.Channel], deferring deferred: [NoticeOrder.Channel] = [],
+        _ agenda: inout Agenda
+    ) {
         state = .sending
-        for channel in channels { send(NoticeOrder(channel: channel, attempt: 1, report: report), &agenda) }
+        for channel in channels {
+            let isDeferred = deferred.contains(channel)
+            send(NoticeOrder(channel: channel, attempt: 1, isDeferred: isDeferred, report: report), &agenda)
+        }
         settle()
     }
 
@@ -52,7 +61,7 @@ package struct Notify: Hashable, Codable, Sendable {
         }
         switch (route, answer) {
         case (.sent(let order), .done):
-            delivered.append(order.channel)
+            if order.isDeferred { kept.append(order.channel) } else { delivered.append(order.channel) }
             failures[order.channel] = nil
         case (.sent(let order), .failed(let failure)):
             failures[order.channel] = failure.text

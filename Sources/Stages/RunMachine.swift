@@ -432,8 +432,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
         let report = makeReport(ending, agenda.now)
         self.report = report
         // An interrupted run has seconds left: what can't be written at once waits in the outbox.
-        let channels = signal == nil ? request.settings.channels : request.settings.channels.filter { $0 == .summary }
-        notify.begin(report, over: channels, &agenda)
+        let deferred = signal == nil ? [] : request.settings.channels.filter { $0 != .summary }
+        notify.begin(report, over: request.settings.channels, deferring: deferred, &agenda)
     }
 
     private mutating func afterNotify(_ agenda: inout Agenda) {
@@ -442,11 +442,14 @@ package struct RunMachine: Hashable, Codable, Sendable {
         for (channel, reason) in failures {
             report?.warnings.append("notice by \(channel.rawValue) not sent: \(reason)")
         }
-        let sent = notify.delivered.map(\.rawValue).joined(separator: ", ")
+        let sent =
+            (notify.delivered.map { "sent: \($0.rawValue)" }
+            + notify.kept.map { "kept for the next run: \($0.rawValue)" })
+            .joined(separator: ", ")
         close(
             .notify, failures.isEmpty ? .passed : .failed,
             failures.isEmpty
-                ? (sent.isEmpty ? "nobody else to tell" : "sent: \(sent)")
+                ? (sent.isEmpty ? "nobody else to tell" : sent)
                 : "not sent, will be tried again: \(failures.map(\.key.rawValue).joined(separator: ", "))", &agenda)
         report?.stages = reports
         state = .finished

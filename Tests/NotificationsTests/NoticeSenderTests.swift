@@ -77,6 +77,15 @@ private final class Outbox: NoticeOutbox {
         if case .failed(let failure) = answer { failure } else { nil }
     }
 
+    @Test func `a deferred notice is kept and not sent`() async throws {
+        let (webhook, outbox) = (Webhook(), Outbox())
+        let sender = NoticeSender(channels: channels(), http: webhook, mail: Postbox(), outbox: outbox)
+        let order = NoticeOrder(channel: .slack, attempt: 1, isDeferred: true, report: Samples.deployed)
+        #expect(await sender.answer(order, at: start) == .done)
+        #expect(webhook.requests.withLock { $0.isEmpty })
+        #expect(outbox.log.withLock { $0.count } == 1)
+    }
+
     @Test func `a webhook gets the message as JSON, once, with a key to drop doubles by`() async throws {
         let webhook = Webhook()
         let sender = NoticeSender(channels: channels(), http: webhook, mail: Postbox())

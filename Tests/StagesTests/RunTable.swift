@@ -19,23 +19,23 @@ enum RunTable {
         events: ["started", "interrupted", "good", "bad", "late", "unasked"],
         """
         waiting | started | preValidation
-        waiting | interrupted | finished
+        waiting | interrupted | notify
         waiting | good, bad, late, unasked | !
         preValidation | good | window
         preValidation+rollback | good | rollback
         preValidation | bad | notify
-        preValidation | interrupted | finished
+        preValidation | interrupted | notify
         window | good | build
         window | bad | notify
-        window | interrupted | finished
+        window | interrupted | notify
         build | good | deploy
         build | bad | notify
-        build | interrupted | finished
+        build | interrupted | notify
         deploy | good | verify
         deploy | bad | rollback
         deploy+manual | bad | settling
         deploy+untouched | bad | settling
-        deploy | interrupted | finished
+        deploy | interrupted | notify
         deploy+rolling | interrupted | settling
         verify | good | settling
         verify | bad | rollback
@@ -44,7 +44,7 @@ enum RunTable {
         rollback | good, bad | settling
         rollback | interrupted | settling
         settling | good, bad | notify
-        settling | interrupted | finished
+        settling | interrupted | notify
         notify | good, bad, interrupted | finished
         finished | good, bad, interrupted, late | =
         preValidation | started, unasked | !
@@ -125,7 +125,7 @@ enum RunTable {
         case "unasked": try give(.answered(action: StageTable.stranger, answer: .done), &simulation)
         case "interrupted":
             try give(.interrupted(signal: 15), &simulation)
-            if row.to != "=" { try simulation.go { "\($0.run.state)" != base } }
+            if row.to != "=", base != "waiting" { try simulation.go { "\($0.run.state)" != base } }
         default:
             if base == "waiting" {
                 try give(.answered(action: ActionID(1), answer: .done), &simulation)

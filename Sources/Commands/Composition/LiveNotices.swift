@@ -39,9 +39,10 @@ struct StoredOutbox: NoticeOutbox {
         var sent = 0
         for notice in due {
             // A notice of a later version that can't be read stays where it is.
-            guard let order = try? JSONDecoder().decode(NoticeOrder.self, from: notice.payload),
+            guard var order = try? JSONDecoder().decode(NoticeOrder.self, from: notice.payload),
                 order.report.pipeline == pipeline, notice.attempts < StoredOutbox.maxAttempts
             else { continue }
+            order.isDeferred = false
             if await sender.answer(order, at: now) == .done { sent += 1 }
         }
         return sent

@@ -113,7 +113,9 @@ struct RunSession {
         defer { heartbeat.cancel() }
         _ = await StoredOutbox(store: store).deliverOverdue(of: request.pipeline, with: sender, at: clock.now)
         view.begin(request)
-        let advice = context.diagnostics.filter { $0.severity == .warning }.map(\.description)
+        let advice = context.diagnostics.filter { $0.severity == .warning }.map {
+            "\($0.location): \($0.message)" + ($0.suggestion.isEmpty ? "" : "; \($0.suggestion)")
+        }
         for text in advice { view.warn(text) }
         let signals = Signals()
         defer { signals.stop() }
