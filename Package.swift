@@ -103,6 +103,7 @@ let package = Package(
         .target(
             name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
             path: "Tests/CoreTestSupport", swiftSettings: strict),
+        tests(of: "Commands", ["FlySimulator", "Model", "TestSupport", "airboss"]),
         tests(of: "Model"),
         tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
         tests(of: "Rollouts", ["CoreTestSupport", "Model"]),
