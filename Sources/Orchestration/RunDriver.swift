@@ -41,6 +41,9 @@ package struct RunProgress: Sendable {
 ///
 /// It decides nothing: which call comes next, what a failure means and when the run is over are the machine's.
 package struct RunDriver: Sendable {
+    /// What the machine is told where the journal is lost: as to a process that is about to be ended (SIGTERM).
+    private static let lostJournalSignal: Int32 = 15
+
     private let ports: RunPorts
     private let journal: any JournalPort
     private let clock: any DriverClock
@@ -59,8 +62,9 @@ package struct RunDriver: Sendable {
     /// Runs to the end and returns the finished machine.
     ///
     /// - Parameter signals: signals that ask the run to make safe and end.
-    /// - Throws: ``AirbossError`` where an event could not be kept, ``IllegalEvent`` where the machine and its answers
-    ///   do not fit together; in both cases nothing more is done.
+    /// - Throws: ``AirbossError`` where an event could not be kept: as the journal says it where nothing was touched
+    ///   yet; else, after making safe, with the code `needsHuman`. ``IllegalEvent`` where the machine and its answers
+    ///   do not fit together; then nothing more is done.
     package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
         let (inbox, post) = AsyncStream.makeStream(of: RunEvent.Kind.self)
         var machine = RunMachine(request)
@@ -68,20 +72,9 @@ package struct RunDriver: Sendable {
         defer { for task in tasks.values { task.cancel() } }
         // First of all events, also of a signal that came in the same moment.
         post.yield(.started)
-        let listener = Task {
-            for await signal in signals { post.yield(.interrupted(signal: signal)) }
-        }
-        defer { listener.cancel() }
-        for await kind in inbox {
-            if case .answered(let action, _) = kind { tasks[action] = nil }
-            let event = RunEvent(at: clock.now, kind: kind)
-            try await journal.append(event)
-            let agenda = try machine.apply(event)
-            observe(
-                RunProgress(
-                    at: event.at, notes: agenda.notes, stages: machine.reports, waitingFor: machine.waitingFor))
-            if machine.isFinished { break }
-            for action in agenda.actions {
+        var lostJournal: AirbossError?
+        func start(_ actions: [Action]) {
+            for action in actions {
                 if case .cancel(let earlier) = action.effect {
                     tasks.removeValue(forKey: earlier)?.cancel()
                 } else {
@@ -91,6 +84,40 @@ package struct RunDriver: Sendable {
                     }
                 }
             }
+        }
+        let listener = Task {
+            for await signal in signals { post.yield(.interrupted(signal: signal)) }
+        }
+        defer { listener.cancel() }
+        for await kind in inbox {
+            if case .answered(let action, _) = kind { tasks[action] = nil }
+            let event = RunEvent(at: clock.now, kind: kind)
+            var agenda: Agenda
+            do {
+                if lostJournal == nil { try await journal.append(event) }
+                agenda = try machine.apply(event)
+            } catch let error as AirbossError {
+                guard machine.hasTouchedFleet else { throw error }
+                // Nothing may be begun that is not kept; what is held must be let go all the same. The machine is told
+                // to stop before it hears of the event, so that nothing new follows from it.
+                lostJournal = error
+                agenda = try machine.apply(
+                    RunEvent(at: event.at, kind: .interrupted(signal: RunDriver.lostJournalSignal)))
+                start(agenda.actions)
+                if !machine.isFinished { agenda = try machine.apply(event) }
+            }
+            observe(
+                RunProgress(
+                    at: event.at, notes: agenda.notes, stages: machine.reports, waitingFor: machine.waitingFor))
+            if machine.isFinished { break }
+            start(agenda.actions)
+        }
+        if let lostJournal {
+            let report = machine.report
+            throw AirbossError(
+                .needsHuman,
+                "\(lostJournal.message); the run was stopped: \(report?.headline ?? "its end is not known")",
+                hint: ([lostJournal.hint] + (report?.nextSteps ?? [])).filter { !$0.isEmpty }.joined(separator: "\n"))
         }
         return machine
     }

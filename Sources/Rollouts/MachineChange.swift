@@ -102,7 +102,9 @@ extension MachineChange {
         case .begin:
             switch plan.target {
             case .existing:
-                state = .leasing(until: now + plan.waitTimeout)
+                // Long enough for the lease of a run that died a moment ago to end by itself.
+                let patience = max(plan.waitTimeout, MachineChange.leaseTimeToLive + MachineChange.leaseRefreshMargin)
+                state = .leasing(until: now + patience)
                 return [.acquireLease]
             case .new:
                 state = .creating(attempt: 1)

@@ -353,13 +353,13 @@ package struct PreValidation: Hashable, Codable, Sendable {
             let serving = members.filter(\.isServing)
             guard !serving.isEmpty else { continue }
             let floor = request.servingFloor(over: members.count)
-            let available = members.count { FleetMember($0).isAvailable(Observation(of: $0)) }
-            if request.kind != .rollback, available - 1 < floor {
+            // A machine that does not serve takes nothing away: it is changed first, and the floor waited for.
+            if request.kind != .rollback, members.count - 1 < floor {
                 set(
                     .servingFloor, .refused,
-                    "group \(group) has \(available) available of \(members.count) machines and a serving floor of "
-                        + "\(floor): none may be taken away",
-                    hint: "add a machine, mend the broken ones, or lower deploy.serving_floor", &agenda)
+                    "group \(group) has \(members.count) machines and a serving floor of \(floor): "
+                        + "none may be taken away",
+                    hint: "add a machine, or lower deploy.serving_floor", &agenda)
                 return
             }
         }

@@ -75,6 +75,9 @@ package struct RunMachine: Hashable, Codable, Sendable {
 
     package var isFinished: Bool { state == .finished }
 
+    /// Whether machines may have been changed, or are leased, by this run.
+    package var hasTouchedFleet: Bool { deploy?.rollout != nil || rollback?.rollout != nil }
+
     /// What the run waits for now, for people; empty where it only works.
     package var waitingFor: String {
         switch state {

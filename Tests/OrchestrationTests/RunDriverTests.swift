@@ -62,6 +62,18 @@ import Testing
         #expect(log.count { $0 == "failed to append" } == 1)
     }
 
+    @Test(arguments: [22, 26, 30, 34])
+    func `a journal lost in mid-rollout is made safe, and a person is told`(_ failing: Int) async throws {
+        let world = FakeWorld()
+        world.state.withLock { $0.failingEvent = failing }
+        let error = await #expect(throws: AirbossError.self) { try await run(world, request()) }
+        let state = world.state.withLock { $0 }
+        #expect(state.log.contains { $0.hasPrefix("acquireLease") })
+        #expect(state.fly.heldLeases.isEmpty)
+        #expect(error?.code == .needsHuman)
+        #expect(error?.message.contains("the run was stopped: interrupted") == true, "\(String(describing: error))")
+    }
+
     @Test func `every effect comes after the event it follows from`() async throws {
         let world = FakeWorld()
         let machine = try await run(world, request())
