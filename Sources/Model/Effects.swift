@@ -120,12 +120,18 @@ package struct ProbeResult: Hashable, Codable, Sendable {
     package var fields: [String: String]
     /// Why no answer came; empty where one did.
     package var failure: String
+    /// Whether no answer can come, because the URL's host has no address.
+    package var isUnresolvable: Bool
 
-    package init(status: Int?, elapsed: Duration, fields: [String: String] = [:], failure: String = "") {
+    package init(
+        status: Int?, elapsed: Duration, fields: [String: String] = [:], failure: String = "",
+        isUnresolvable: Bool = false
+    ) {
         self.status = status
         self.elapsed = elapsed
         self.fields = fields
         self.failure = failure
+        self.isUnresolvable = isUnresolvable
     }
 }
 

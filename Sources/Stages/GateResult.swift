@@ -15,13 +15,15 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     case fleet
     case servingFloor = "serving-floor"
     case wayBack = "way-back"
+    case healthURL = "health-url"
     case window
 
     /// Gates without which the run would not know what to do; they can't be skipped.
     package var canBeSkipped: Bool {
         switch self {
         case .token, .app, .commit: false
-        case .branch, .cleanWorktree, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack, .window: true
+        case .branch, .cleanWorktree, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack, .healthURL, .window:
+            true
         }
     }
 }

@@ -39,6 +39,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private enum Question: Hashable, Codable, Sendable {
         case app, machines, releases, secrets, history, commit, branch, clean, changes, pullable
         case healthy(index: Int)
+        case healthURL
         case baseline
     }
 
@@ -77,6 +78,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
             ask(.releases, .platform(call: .releases(limit: 1)), &agenda)
             if !request.settings.requiredSecrets.isEmpty {
                 ask(.secrets, .platform(call: .secretNames), &agenda)
+            }
+            if let health = request.settings.verify.health {
+                ask(.healthURL, .probe(request: health.probe), &agenda)
             }
             for (index, probe) in request.settings.healthyElsewhere.enumerated() {
                 ask(.healthy(index: index), .probe(request: probe.probe), &agenda)
@@ -143,6 +147,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
             judgeMigrations(changes, &agenda)
         case (.healthy(let index), .probe(let result)):
             judgeElsewhere(request.settings.healthyElsewhere[index], result, &agenda)
+        case (.healthURL, .probe(let result)):
+            judgeHealthURL(result, &agenda)
         case (.pullable, .image):
             set(.wayBack, .passed, "\(facts.wayBack?.number.description ?? "the way back") can be pulled", &agenda)
         case (.pullable, .failed(let failure)):
@@ -196,6 +202,17 @@ package struct PreValidation: Hashable, Codable, Sendable {
             set(
                 .secrets, .refused, "not set on the app: \(missing.joined(separator: ", "))",
                 hint: "set them with: fly secrets set --stage -a \(request.app) \(assignments)", &agenda)
+        }
+    }
+
+    /// What the app answers now says nothing of the release to come; a host without an address never will.
+    private mutating func judgeHealthURL(_ result: ProbeResult, _ agenda: inout Agenda) {
+        if result.isUnresolvable {
+            set(
+                .healthURL, .refused, "the release could never be verified: \(result.failure)",
+                hint: "correct verify.url, or give the app an address: fly ips list -a \(request.app)", &agenda)
+        } else {
+            set(.healthURL, .passed, "its host has an address", &agenda)
         }
     }
 
@@ -433,6 +450,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             let probe = request.settings.healthyElsewhere[index]
             judgeElsewhere(
                 probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
+        case .healthURL: set(.healthURL, .unanswered, failure.text, hint: failure.hint, &agenda)
         case .pullable, .baseline:
             facts.wayBack = nil
             set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)

@@ -187,7 +187,7 @@ struct BadWorldTests {
         ).check()
     }
 
-    @Test("a health URL that does not resolve ends in the old release, and says so")
+    @Test("a health URL that does not resolve is refused before anything changes")
     func healthURL() async throws {
         let workshop = try #require(Workshop.current)
         let before = try await workshop.fly.machines(Workshop.app).map { $0["image_ref"]?["digest"] }
@@ -195,7 +195,8 @@ struct BadWorldTests {
             "pipelines/bad.yml",
             workshop.pipeline().replacing("harbour.localhost:\(workshop.fly.port)", with: "harbour.invalid"))
         let run = try await workshop.run("deploy", "bad", "--reason", "Try")
-        #expect(run.status == 11, "\(run.outcome.everything)")
+        #expect(run.status == 12, "\(run.outcome.everything)")
+        #expect(run.message.contains("health-url"), "\(run.message)")
         #expect(run.message.contains("harbour.invalid"), "\(run.message)")
         #expect(run.last["next_steps"]?.array?.isEmpty == false)
         #expect(try await workshop.fly.machines(Workshop.app).map { $0["image_ref"]?["digest"] } == before)

@@ -51,6 +51,19 @@ import Verification
         expectUntouched(simulation)
     }
 
+    @Test func `a health URL whose host has no address is refused`() throws {
+        var simulation = simulation()
+        simulation.world.scripted["probe"] = [
+            .probe(
+                result: ProbeResult(
+                    status: nil, elapsed: .zero, failure: "no address for shop.invalid", isUnresolvable: true))
+        ]
+        try simulation.go()
+        #expect(simulation.run.report?.outcome == .refused)
+        #expect(simulation.run.report?.headline.contains("health-url: the release could never be verified") == true)
+        expectUntouched(simulation)
+    }
+
     @Test func `the platform is down: unavailable, and nothing changed`() throws {
         var simulation = simulation()
         let down = Answer.failed(failure: Failure(.unavailable, "could not connect"))

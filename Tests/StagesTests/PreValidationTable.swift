@@ -11,7 +11,7 @@ extension PreValidation: TabledStage {
         "PreValidation", states: ["waiting", "asking", "passed", "refused", "stopped"], events: StageTable.events,
         opening: "begin",
         """
-        waiting | begin | asking | app history commit clean releases secretNames probe machines
+        waiting | begin | asking | app history commit clean releases secretNames probe probe machines
         waiting+rollback | begin | asking | app history machines
         waiting | stop | stopped
         waiting | others | !
@@ -101,7 +101,9 @@ extension PreValidation: TabledStage {
         var next = 100
         while let action = open.first {
             open.removeFirst()
-            if action.effect.name == leftOpen {
+            // The first probes ask for the health URL and elsewhere; the baseline is asked for later.
+            let isFirst = agenda.actions.contains { $0.id == action.id }
+            if action.effect.name == leftOpen, !(asked == "baseline" && isFirst) {
                 found = action.id
                 continue
             }

@@ -32,7 +32,9 @@ struct LiveProbes: ProbePort {
                     status: response.status, elapsed: ContinuousClock.now - start, fields: fields))
         } catch {
             return .probe(
-                result: ProbeResult(status: nil, elapsed: ContinuousClock.now - start, failure: error.message))
+                result: ProbeResult(
+                    status: nil, elapsed: ContinuousClock.now - start, failure: error.message,
+                    isUnresolvable: error.code == .couldNotResolve))
         }
     }
 
