@@ -40,6 +40,9 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let decisions: [Target.Dependency] = [
+    "CoreTestSupport", "FlyWorld", "Model", "PipelineFiles", "Rollouts", "Stages", "Verification",
+]
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
@@ -61,6 +64,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CGit2", pkgConfig: "libgit2", providers: [.apt(["libgit2-dev"])]),
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         // Pure: no clock, no socket, no thread.
         room("Model"),
         room("PipelineFiles", ["Model", toml, yaml]),
@@ -69,6 +73,7 @@ let package = Package(
         room("Rollouts", ["Model"]),
         room("Stages", ["Model", "PipelineFiles", "Rollouts", "Verification"]),
         room("FlyWorld", ["Model"]),
+        room("Rehearsal", ["FlyWorld", "Model", "PipelineFiles", "Rollouts", "Stages", "Verification"]),
         // What the orchestration needs of the world.
         room("Ports", ["Model"]),
         // One adapter each.
@@ -76,7 +81,7 @@ let package = Package(
         room("FlyPlatform", ["HTTPTransport", "Model"]),
         room("GitHistory", ["CGit2", "Model"]),
         room("Images", ["HTTPTransport", "Model", crypto]),
-        room("Journals", ["Model", grdb, crypto]),
+        room("Journals", ["CPostgres", "Model", grdb, crypto]),
         room("Notifications", ["HTTPTransport", "Model", "Ports", mustache]),
         // The local Fly: FlyWorld behind HTTP, with real processes.
         .target(name: "CIsolation"),
@@ -88,8 +93,8 @@ let package = Package(
             "Commands",
             [
                 "FlyPlatform", "FlySimulator", "GitHistory", "HTTPTransport", "Images", "Journals", "Model",
-                "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rollouts", "Stages", "Verification",
-                "Windows", argumentParser,
+                "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rehearsal", "Rollouts", "Stages",
+                "Verification", "Windows", argumentParser,
             ]),
         .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
         .executableTarget(
@@ -119,6 +124,8 @@ let package = Package(
         tests(of: "Journals", ["Model", grdb]),
         tests(of: "Notifications", ["HTTPTransport", "Model", "TestSupport"]),
         tests(of: "PipelineFiles", ["Model"], resources: [.copy("Fixtures")]),
+        tests(of: "Rehearsal", decisions),
+        .testTarget(name: "KillTests", dependencies: ["FlySimulator", "Model", "airboss"], swiftSettings: strict),
         tests(of: "Windows", ["Model"]),
     ]
 )

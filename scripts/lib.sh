@@ -52,5 +52,5 @@ need_swift() {
     esac
 }
 
-build_packages=(git ca-certificates libcurl4-openssl-dev libgit2-dev libsqlite3-dev pkg-config libc6-dev)
+build_packages=(git ca-certificates libcurl4-openssl-dev libgit2-dev libpq-dev libsqlite3-dev pkg-config libc6-dev)
 simulator_packages=(util-linux tar gzip tzdata)

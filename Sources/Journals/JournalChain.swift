@@ -9,13 +9,13 @@ internal import Model
 /// neither a changed byte nor an entry removed, moved or added goes unseen.
 enum JournalChain {
     /// A row of a journal as a store gives it back.
-    struct Row {
+    struct Row: Sendable {
         var entry: JournalEntry
         var checksum: Data
     }
 
     /// Where a run says its journal ends.
-    struct Head {
+    struct Head: Hashable, Sendable {
         var sequence: Int64
         var checksum: Data
     }

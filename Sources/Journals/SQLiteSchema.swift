@@ -121,6 +121,25 @@ enum SQLiteSchema {
         ) STRICT;
         CREATE INDEX notice_due ON notice (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
         CREATE INDEX notice_by_run ON notice (run);
+        """,
         """
+        CREATE TABLE app (
+            name TEXT NOT NULL PRIMARY KEY,
+            fence INTEGER NOT NULL,
+            revision INTEGER NOT NULL
+        ) STRICT;
+        ALTER TABLE hold ADD COLUMN fence INTEGER NOT NULL DEFAULT 1;
+        INSERT INTO app (name, fence, revision) SELECT app, 1, 1 FROM hold;
+
+        CREATE TABLE waiter (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            app TEXT NOT NULL,
+            run TEXT NOT NULL,
+            holder TEXT NOT NULL,
+            joined_at INTEGER NOT NULL,
+            heartbeat_at INTEGER NOT NULL,
+            UNIQUE (app, run)
+        ) STRICT;
+        """,
     ]
 }

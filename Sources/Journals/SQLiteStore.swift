@@ -5,13 +5,13 @@ internal import Dispatch
 internal import FoundationEssentials
 internal import GRDB
 internal import Glibc
-internal import Model
+package import Model
 
 /// The state store in one SQLite file, in WAL mode with an fsync before every commit returns.
 ///
 /// One connection on a dispatch queue of its own, so that no thread of the cooperative pool ever waits for the disk.
 /// Several processes may have the same file open; each write takes the file's write lock for its transaction.
-package final class SQLiteStore: StateStore {
+package final class SQLiteStore: SQLStore {
     /// How the store behaves; the defaults suit everything but tests.
     package struct Options: Sendable {
         /// How long a call waits while another process writes.
@@ -19,24 +19,44 @@ package final class SQLiteStore: StateStore {
         /// The largest the file may become; beyond it a write throws `diskFull`.
         package var maxStoreBytes: Int64
 
-        package init(busyTimeout: Duration = .seconds(10), maxStoreBytes: Int64 = 16 * 1024 * 1024 * 1024) {
+        package init(
+            busyTimeout: Duration = .seconds(10), maxStoreBytes: Int64 = 16 * 1024 * 1024 * 1024
+        ) {
             self.busyTimeout = busyTimeout
             self.maxStoreBytes = maxStoreBytes
         }
     }
 
+    /// What opening may change.
+    enum Opening: Sendable {
+        /// Makes what is missing, and brings the tables up to date.
+        case forUse
+        /// Nothing: throws where there is no store of the current version.
+        case asItIs
+    }
+
     package let path: String
+    package var place: String { path }
+    package let turns = SeenTurns()
     private let queue: DatabaseQueue
+    private let commits: SQLiteCommits
 
     /// Opens the store, and makes the file and its folder where they are missing, readable by this user only.
     ///
     /// A file of another program, or of a later Airboss, is left exactly as it is.
-    package init(path: String, options: Options = Options()) async throws(StateError) {
+    package convenience init(path: String, options: Options = Options()) async throws(StateError) {
+        try await self.init(path: path, options: options, opening: .forUse)
+    }
+
+    init(path: String, options: Options = Options(), opening purpose: Opening)
+        async throws(StateError)
+    {
         self.path = path
+        commits = SQLiteCommits(path: path)
         let opening = DispatchQueue(label: "airboss.state.open")
         let opened: Result<DatabaseQueue, StateError> = await withCheckedContinuation { continuation in
             opening.async {
-                continuation.resume(returning: SQLiteStore.open(path, options))
+                continuation.resume(returning: SQLiteStore.open(path, options, purpose))
             }
         }
         queue = try opened.get()
@@ -46,6 +66,7 @@ package final class SQLiteStore: StateStore {
     /// open.
     package func close() async throws(StateError) {
         let queue = self.queue
+        commits.close()
         let path = self.path
         let closing = DispatchQueue(label: "airboss.state.close")
         let closed: Result<Void, StateError> = await withCheckedContinuation { continuation in
@@ -59,17 +80,15 @@ package final class SQLiteStore: StateStore {
 
     // MARK: Access
 
-    /// Runs `body` in a transaction that has the write lock from its beginning, and returns once it is on disk.
-    ///
     /// GRDB's own async calls roll back when their task is cancelled; this one does not, since a run that was told to
-    /// stop must still record how.
-    func write<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
+    /// stop must still record how. The transaction has the file's write lock from its beginning, whatever its subjects.
+    package func write<Value: Sendable>(
+        _ subjects: [SQLSubject], _ body: @escaping @Sendable (any SQLSession) throws -> Value
     ) async throws(StateError) -> Value {
-        try await perform { database in
+        try await perform { [path] database in
             var value: Value?
             try database.inTransaction(.immediate) {
-                value = try body(database)
+                value = try body(SQLiteSession(database: database, place: path))
                 return .commit
             }
             guard let value else { preconditionFailure("a transaction that committed without its body") }
@@ -77,18 +96,50 @@ package final class SQLiteStore: StateStore {
         }
     }
 
-    /// Runs `body` on one consistent view of the file.
-    func read<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLSession) throws -> Value
     ) async throws(StateError) -> Value {
-        try await perform { database in
+        try await perform { [path] database in
             var value: Value?
             try database.inTransaction(.deferred) {
-                value = try body(database)
+                value = try body(SQLiteSession(database: database, place: path))
                 return .commit
             }
             guard let value else { preconditionFailure("a transaction that committed without its body") }
             return value
+        }
+    }
+
+    // MARK: Waiting
+
+    /// How often the file is asked whether something was committed.
+    static let pollInterval = Duration.milliseconds(200)
+
+    package func sign(_ app: AppName) async throws(StateError) -> Int64 {
+        try await commits.version()
+    }
+
+    package func awaitSign(
+        _ app: AppName, after sign: Int64, until deadline: ContinuousClock.Instant
+    ) async throws(StateError) {
+        while !Task.isCancelled, ContinuousClock.now < deadline {
+            // Cancelled, it returns at once, which the loop sees.
+            try? await Task.sleep(until: min(deadline, .now + SQLiteStore.pollInterval))
+            if try await commits.version() != sign { return }
+        }
+    }
+
+    // MARK: Looking
+
+    package func schemaVersion() async throws(StateError) -> Int {
+        try await perform { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
+    }
+
+    package func storageProblems() async throws(StateError) -> [String] {
+        try await perform { database in
+            try String.fetchAll(database, sql: "PRAGMA integrity_check").filter { $0 != "ok" }.map {
+                "the file's structure: " + $0.split(whereSeparator: \.isNewline).joined(separator: ", ")
+            }
         }
     }
 
@@ -98,21 +149,20 @@ package final class SQLiteStore: StateStore {
         let path = self.path
         let result: Result<Value, StateError> = await withCheckedContinuation { continuation in
             queue.asyncWriteWithoutTransaction { database in
-                continuation.resume(returning: Result { try body(database) }.mapError { SQLiteStore.explain($0, path) })
+                continuation.resume(
+                    returning: Result { try body(database) }.mapError { SQLiteStore.explain($0, path) })
             }
         }
         return try result.get()
     }
 
-    func error(_ code: StateError.Code, _ detail: String = "") -> StateError {
-        StateError(code, store: path, detail: detail)
-    }
-
     // MARK: Opening
 
-    private static func open(_ path: String, _ options: Options) -> Result<DatabaseQueue, StateError> {
+    private static func open(
+        _ path: String, _ options: Options, _ opening: Opening
+    ) -> Result<DatabaseQueue, StateError> {
         do {
-            try prepareFile(path)
+            try prepareFile(path, opening)
             var configuration = Configuration()
             configuration.busyMode = .timeout(options.busyTimeout.inSeconds)
             configuration.label = "airboss.state"
@@ -122,7 +172,7 @@ package final class SQLiteStore: StateStore {
             let deadline = ContinuousClock.now + options.busyTimeout
             while true {
                 do {
-                    try queue.writeWithoutTransaction { try setUp($0, path, options) }
+                    try queue.writeWithoutTransaction { try setUp($0, path, options, opening) }
                     return .success(queue)
                 } catch let error as DatabaseError
                     where error.resultCode == .SQLITE_BUSY && ContinuousClock.now < deadline
@@ -138,7 +188,7 @@ package final class SQLiteStore: StateStore {
     private static let notPermitted = "this user may not write the file and its folder"
 
     /// Makes the folder and an empty file, both for this user only.
-    private static func prepareFile(_ path: String) throws {
+    private static func prepareFile(_ path: String, _ opening: Opening) throws {
         var information = stat()
         if stat(path, &information) == 0 {
             guard information.st_mode & S_IFMT == S_IFREG else {
@@ -152,6 +202,7 @@ package final class SQLiteStore: StateStore {
             }
             return
         }
+        guard opening == .forUse else { throw StateError(.cannotOpen, store: path, detail: "there is no such file") }
         let folder = URL(filePath: path).deletingLastPathComponent().path
         do {
             try FileManager.default.createDirectory(
@@ -161,18 +212,27 @@ package final class SQLiteStore: StateStore {
         }
         // mknod rather than open: closing a descriptor would drop the locks SQLite holds on the same file.
         guard mknod(path, S_IFREG | 0o600, 0) == 0 || errno == EEXIST else {
-            let code: StateError.Code = errno == ENOSPC ? .diskFull : errno == EROFS ? .readOnly : .cannotOpen
+            let code: StateError.Code =
+                errno == ENOSPC ? .diskFull : errno == EROFS ? .readOnly : .cannotOpen
             throw StateError(code, store: path, detail: String(cString: strerror(errno)))
         }
     }
 
-    private static func setUp(_ database: Database, _ path: String, _ options: Options) throws {
+    private static func setUp(
+        _ database: Database, _ path: String, _ options: Options, _ opening: Opening
+    ) throws {
         func check() throws -> Int {
             switch try SQLiteSchema.inspect(database) {
+            case .fresh where opening == .asItIs:
+                throw StateError(.olderVersion(found: 0, supported: SQLiteSchema.version), store: path)
             case .fresh: return 0
+            case .ours(let version) where version < SQLiteSchema.version && opening == .asItIs:
+                throw StateError(
+                    .olderVersion(found: version, supported: SQLiteSchema.version), store: path)
             case .ours(let version): return version
             case .newer(let version):
-                throw StateError(.newerVersion(found: version, supported: SQLiteSchema.version), store: path)
+                throw StateError(
+                    .newerVersion(found: version, supported: SQLiteSchema.version), store: path)
             case .foreign(let detail): throw StateError(.notOurs, store: path, detail: detail)
             }
         }
@@ -185,10 +245,12 @@ package final class SQLiteStore: StateStore {
         try database.execute(sql: "PRAGMA synchronous = FULL")
         let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
         guard mode == "wal" else {
-            throw StateError(.cannotOpen, store: path, detail: "its file system does not support a write-ahead log")
+            throw StateError(
+                .cannotOpen, store: path, detail: "its file system does not support a write-ahead log")
         }
         let pageBytes = try Int64.fetchOne(database, sql: "PRAGMA page_size") ?? 4096
-        try database.execute(sql: "PRAGMA max_page_count = \(max(1, options.maxStoreBytes / pageBytes))")
+        try database.execute(
+            sql: "PRAGMA max_page_count = \(max(1, options.maxStoreBytes / pageBytes))")
         let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
         if version < SQLiteSchema.version {
             try database.inTransaction(.immediate) {
@@ -220,7 +282,9 @@ package final class SQLiteStore: StateStore {
             }
         // Without permission SQLite stumbles over the first of its three files, and says only that it could not open.
         let folder = URL(filePath: path).deletingLastPathComponent().path
-        if code == .cannotOpen, access(path, F_OK) == 0, access(path, W_OK) != 0 || access(folder, W_OK) != 0 {
+        if code == .cannotOpen, access(path, F_OK) == 0,
+            access(path, W_OK) != 0 || access(folder, W_OK) != 0
+        {
             code = .readOnly
             says = notPermitted
         }

@@ -11,6 +11,10 @@ package struct StateError: Error, Hashable, Sendable {
         case readOnly
         /// Written by a later Airboss; the numbers are schema versions.
         case newerVersion(found: Int, supported: Int)
+        /// Written by an earlier Airboss and only to be looked at; the numbers are schema versions.
+        case olderVersion(found: Int, supported: Int)
+        /// A URL with a scheme no store has.
+        case unknownKind
         /// A database of another program, or no database at all.
         case notOurs
         case corrupt
@@ -18,6 +22,10 @@ package struct StateError: Error, Hashable, Sendable {
         case cannotOpen
         case sequenceConflict(expected: Int64, found: Int64)
         case alreadyClosed(outcome: String)
+        /// The app was taken from the run that wanted to write; who has it now, nil where nobody has.
+        case fenced(holder: Hold?)
+        /// A run is active that must end first.
+        case active(holder: Hold)
         case unknownRun
         case ambiguousRun(matches: [RunID])
         case unknownRelease
@@ -51,13 +59,23 @@ extension StateError: CustomStringConvertible {
         case .newerVersion(let found, let supported):
             "The state store \(store) was written by a later Airboss"
                 + " (its schema is \(found), this one knows up to \(supported))"
+        case .olderVersion(let found, let supported):
+            "The state store \(store) was written by an earlier Airboss"
+                + " (its schema is \(found), this one needs \(supported))"
+        case .unknownKind: "The state store “\(store)” is of no kind this version knows"
         case .notOurs: "\(store) is not an Airboss state store" + because
         case .corrupt: "The state store \(store) is damaged" + because
         case .diskFull: "There is no room left for the state store \(store)" + because
         case .cannotOpen: "The state store \(store) cannot be opened" + because
         case .sequenceConflict(let expected, let found):
             "Somebody else wrote to this run's journal: it ends at entry \(found), not \(expected)"
-        case .alreadyClosed(let outcome): "The run has already ended with the outcome \(outcome)" + because
+        case .alreadyClosed(let outcome):
+            "The run has already ended with the outcome \(outcome)" + because
+        case .fenced(let holder):
+            "This process has lost the app: " + (holder.map(StateError.who) ?? "nobody has it now")
+                + because
+        case .active(let holder):
+            "The app \(holder.app) is being worked on: \(StateError.who(holder))" + because
         case .unknownRun: "There is no such run in the state store \(store)" + because
         case .ambiguousRun(let matches):
             "Several runs begin like that: \(matches.map(\.rawValue).joined(separator: ", "))"
@@ -68,20 +86,46 @@ extension StateError: CustomStringConvertible {
         }
     }
 
+    /// Who has an app, since when, from where.
+    private static func who(_ hold: Hold) -> String {
+        "run \(hold.run) has it since \(hold.acquiredAt), from \(hold.holder.host)"
+            + " (process \(hold.holder.processID))"
+    }
+
+    private var isServer: Bool { store.hasPrefix("postgres") }
+
     /// What a person can do about it.
     package var hint: String {
         switch code {
         case .locked: "Wait for the other process to finish, or end it, and run the command again."
         case .readOnly:
-            "Give this user permission to write the file and its folder, or name another store with --state."
+            isServer
+                ? "Grant the user of the URL what its message names, or name another store with --state."
+                : "Give this user permission to write the file and its folder, or name another store with --state."
         case .newerVersion: "Use the Airboss that wrote it, or a later one; nothing was changed."
-        case .notOurs: "Check --state and AIRBOSS_STATE; nothing was changed. A new path gets a new store."
+        case .olderVersion: "Bring it up to date with airboss state migrate; nothing was changed."
+        case .unknownKind: "Use sqlite:PATH or postgres://USER@HOST/DATABASE."
+        case .notOurs:
+            isServer
+                ? "Check --state and AIRBOSS_STATE; nothing was changed. Airboss needs the schema airboss to itself."
+                : "Check --state and AIRBOSS_STATE; nothing was changed. A new path gets a new store."
         case .corrupt:
-            "Nothing was changed. Copy the file aside with its -wal and -shm files, then restore a backup, or move it"
-                + " away and run airboss recover: the platform still knows what this run did."
+            isServer
+                ? "Nothing was changed. Restore the database from a backup, or name another store with --state and run"
+                    + " airboss recover: the platform still knows what this run did."
+                : "Nothing was changed. Copy the file aside with its -wal and -shm files, then restore a backup, or"
+                    + " move it away and run airboss recover: the platform still knows what this run did."
         case .diskFull: "Free some space and run the command again; nothing of this step was recorded."
-        case .cannotOpen: "Check that the path is a file in a folder this user may write, or name another with --state."
+        case .cannotOpen:
+            isServer
+                ? "Check that the server runs and that the URL's host, database, user and password are right, or name"
+                    + " another store with --state."
+                : "Check that the path is a file in a folder this user may write, or name another with --state."
         case .sequenceConflict: "Another process works on the same run; let it finish."
+        case .fenced(let holder):
+            "It was silent for too long and somebody else went on; nothing more of it was recorded."
+                + (holder.map { " See airboss show \($0.run)." } ?? "")
+        case .active(let holder): "Wait for it to end, or see what it does: airboss show \(holder.run)."
         case .alreadyClosed: "Look at it with airboss show; start a new run to try again."
         case .unknownRun: "List the runs with airboss runs."
         case .ambiguousRun: "Give more letters of the run's id."
@@ -95,9 +139,11 @@ extension StateError: CustomStringConvertible {
     package var asAirbossError: AirbossError {
         let code: AirbossError.Code =
             switch code {
-            case .sequenceConflict: .busy
-            case .unknownRun, .ambiguousRun, .unknownRelease: .usage
-            case .locked, .readOnly, .newerVersion, .notOurs, .corrupt, .diskFull, .cannotOpen: .unavailable
+            case .sequenceConflict, .fenced, .active: .busy
+            case .unknownRun, .ambiguousRun, .unknownRelease, .unknownKind: .usage
+            case .locked, .readOnly, .newerVersion, .olderVersion, .notOurs, .corrupt, .diskFull,
+                .cannotOpen:
+                .unavailable
             case .alreadyClosed, .unknownNotice, .conflict, .failed: .unavailable
             }
         return AirbossError(code, message, hint: hint)

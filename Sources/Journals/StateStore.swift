@@ -10,6 +10,9 @@ package import Model
 /// Every call that writes is durable when it returns, and is not undone by the cancellation of its task: what makes a
 /// cancelled run safe must still be recorded. Every call that writes may be repeated after an answer that was lost; the
 /// repetition finds what is there and changes nothing. Times are always given by the caller.
+///
+/// Calls that take a ``Fence`` are refused with `fenced` once the app was taken from the run that makes them, so that a
+/// process that slept can't write into what another one goes on with; nil leaves this unchecked.
 package protocol StateStore: Sendable {
     // MARK: Journal
 
@@ -18,10 +21,11 @@ package protocol StateStore: Sendable {
 
     /// Appends one entry after `expectedSequence`, the number of the last entry the caller knows (0 for none), and
     /// returns the new entry's number. Throws `sequenceConflict` where somebody else has appended, `alreadyClosed`
-    /// after ``closeRun(_:outcome:exitCode:finishedAt:summary:)``, `unknownRun` for a run never opened.
+    /// after ``closeRun(_:outcome:exitCode:finishedAt:summary:fence:)``, `unknownRun` for a run never opened.
     @discardableResult
     func append(
-        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp
+        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp,
+        fence: Fence?
     ) async throws(StateError) -> Int64
 
     /// A run's entries with their chain of checksums verified. A torn tail is told, not thrown; throws `corrupt` for
@@ -35,7 +39,8 @@ package protocol StateStore: Sendable {
 
     /// Ends a run, once. The same end again changes nothing; another one throws `alreadyClosed`.
     func closeRun(
-        _ run: RunID, outcome: String, exitCode: Int32, finishedAt: Timestamp, summary: Data
+        _ run: RunID, outcome: String, exitCode: Int32, finishedAt: Timestamp, summary: Data,
+        fence: Fence?
     ) async throws(StateError)
 
     /// Runs, newest first.
@@ -50,33 +55,58 @@ package protocol StateStore: Sendable {
 
     // MARK: One active run per app
 
-    /// Takes the app for a run, if nobody has it. A run that has it already gets it again, also from another process
-    /// once the former one is gone: that is how a recovery takes over. `silence` is how long a holder that cannot be
-    /// looked at from here (another machine or container) may go without a heartbeat before it counts as gone.
+    /// Takes the app for a run, if nobody has it and no living waiter came before. A run that has it already gets it
+    /// again, also from another process once the former one is gone: that is how a recovery takes over. `silence` is
+    /// how long a holder that cannot be looked at from here (another machine or container), or anybody who waits, may
+    /// go without a sign of life before it counts as gone. Waiters that are gone are taken out of the queue.
+    ///
+    /// Whoever gets the app gets a token greater than any before it for this app; the process that has it already gets
+    /// the token it has.
     func acquire(
         _ app: AppName, run: RunID, holder: Holder, at now: Timestamp, silence: Duration
     ) async throws(StateError) -> Acquisition
 
-    /// Says that the run still has the app; false where it has it no longer.
-    func heartbeat(_ app: AppName, run: RunID, at now: Timestamp) async throws(StateError) -> Bool
+    /// Says that the run still has the app, under this token (any, where nil); false where it has it no longer.
+    func heartbeat(_ app: AppName, run: RunID, fence: Int64?, at now: Timestamp)
+        async throws(StateError) -> Bool
 
-    /// Gives the app back; false where the run did not have it.
+    /// Gives the app back; false where the run did not have it, or not under this token (any, where nil).
     @discardableResult
-    func release(_ app: AppName, run: RunID) async throws(StateError) -> Bool
+    func release(_ app: AppName, run: RunID, fence: Int64?) async throws(StateError) -> Bool
 
     /// Who has the app now.
     func hold(_ app: AppName) async throws(StateError) -> Hold?
+
+    /// Waits in line for the app, at the end of the queue or where the run already stands, which is its sign of life.
+    /// Returns the run's place; 1 is next. Waiters whose process is gone are taken out.
+    func joinQueue(
+        _ app: AppName, run: RunID, holder: Holder, at now: Timestamp
+    ) async throws(StateError) -> Int
+
+    /// Stops waiting; false where the run did not wait.
+    @discardableResult
+    func leaveQueue(_ app: AppName, run: RunID) async throws(StateError) -> Bool
+
+    /// Who waits for the app, in order.
+    func queue(_ app: AppName) async throws(StateError) -> [Waiter]
+
+    /// Returns true as soon as the app's hold or queue differs from what this store last answered about it, false when
+    /// `limit` is over or the task is cancelled. Who asks first and then waits here misses nothing in between. That a
+    /// holder died changes nothing yet: ask again from time to time.
+    @discardableResult
+    func changed(_ app: AppName, within limit: Duration) async throws(StateError) -> Bool
 
     // MARK: Ledger
 
     /// Records a release, with its state as the first of its history. The run that recorded a release may record it
     /// again (its machines and platform id are replaced, its state is not); another run throws `conflict`.
-    func recordRelease(_ release: ReleaseRecord) async throws(StateError)
+    func recordRelease(_ release: ReleaseRecord, fence: Fence?) async throws(StateError)
 
     /// Gives a release its next state; the state it already has changes nothing, but that a release verified anew is
     /// the one that serves from then on. Throws `unknownRelease`.
     func markRelease(
-        _ app: AppName, _ number: ReleaseNumber, _ state: ReleaseRecord.State, at time: Timestamp
+        _ app: AppName, _ number: ReleaseNumber, _ state: ReleaseRecord.State, at time: Timestamp,
+        fence: Fence?
     ) async throws(StateError)
 
     /// An app's releases, newest first.
@@ -124,5 +154,44 @@ extension StateStore {
     /// The oldest run of an app that never ended.
     package func unfinishedRun(_ app: AppName) async throws(StateError) -> RunRecord? {
         try await unfinishedRuns(app).first
+    }
+}
+
+/// The same without a fence.
+extension StateStore {
+    @discardableResult
+    package func append(
+        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp
+    ) async throws(StateError) -> Int64 {
+        try await append(
+            run: run, expectedSequence: expectedSequence, kind: kind, payload: payload, at: time,
+            fence: nil)
+    }
+
+    package func closeRun(
+        _ run: RunID, outcome: String, exitCode: Int32, finishedAt: Timestamp, summary: Data
+    ) async throws(StateError) {
+        try await closeRun(
+            run, outcome: outcome, exitCode: exitCode, finishedAt: finishedAt, summary: summary,
+            fence: nil)
+    }
+
+    package func heartbeat(_ app: AppName, run: RunID, at now: Timestamp) async throws(StateError) -> Bool {
+        try await heartbeat(app, run: run, fence: nil, at: now)
+    }
+
+    @discardableResult
+    package func release(_ app: AppName, run: RunID) async throws(StateError) -> Bool {
+        try await release(app, run: run, fence: nil)
+    }
+
+    package func recordRelease(_ release: ReleaseRecord) async throws(StateError) {
+        try await recordRelease(release, fence: nil)
+    }
+
+    package func markRelease(
+        _ app: AppName, _ number: ReleaseNumber, _ state: ReleaseRecord.State, at time: Timestamp
+    ) async throws(StateError) {
+        try await markRelease(app, number, state, at: time, fence: nil)
     }
 }

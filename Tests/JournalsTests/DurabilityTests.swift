@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 import Foundation
+import GRDB
 import Glibc
 import Model
 import Testing
@@ -58,6 +59,64 @@ import Testing
         }
         #expect(counts == counts.sorted())
         #expect(Set(counts).isSuperset(of: -1...12))
+    }
+
+    /// The crash that matters most: in the midst of writing the entry that was last.
+    @Test func `a log cut at any byte of its last write has the last entry or ends before it`() async throws {
+        let path = scratch.file()
+        let store = try await SQLiteStore(path: path)
+        try await store.openRun(header("01A"))
+        func append(_ number: Int) async throws {
+            try await store.append(
+                run: "01A", expectedSequence: Int64(number), kind: "event", payload: payload("\(number)"), at: start)
+        }
+        for number in 0..<3 { try await append(number) }
+        let before = try Data(contentsOf: URL(filePath: path + "-wal")).count
+        try await append(3)
+        let log = try Data(contentsOf: URL(filePath: path + "-wal"))
+        #expect(log.count > before)
+        let target = scratch.file("copy.sqlite")
+        var isThere: [Bool] = []
+        try copy(path, to: target, logBytes: log.count)
+        for cut in (before...log.count).reversed() {
+            try #require(truncate(target + "-wal", off_t(cut)) == 0)
+            // The index of the log is made anew, as after a crash.
+            unlink(target + "-shm")
+            let rows = try entriesOfCopy(target)
+            isThere.append(rows.count == 4)
+            if rows != [1, 2, 3, 4] && rows != [1, 2, 3] { Issue.record("cut at \(cut): \(rows)") }
+        }
+        // The entry is there with the last byte of its write, and not before.
+        #expect(isThere.filter { $0 }.count == 1 && isThere.first == true)
+        print("log cut at each of \(isThere.count) bytes of its last write")
+        // And the store itself says the same at both sides of every frame.
+        for cut in [before, before + 1, before + 24, log.count - 1, log.count] {
+            try copy(path, to: target, logBytes: cut)
+            let torn = try await SQLiteStore(path: target)
+            let reading = try await torn.events("01A")
+            #expect(reading.tornTail == nil && reading.entries.count == (cut == log.count ? 4 : 3))
+            try await torn.close()
+        }
+    }
+
+    /// The numbers of the entries whose chain fits the head, as the copy has them.
+    private func entriesOfCopy(_ path: String) throws -> [Int64] {
+        // Who only reads leaves the file and its log as they are.
+        var configuration = Configuration()
+        configuration.readonly = true
+        return try DatabaseQueue(path: path, configuration: configuration).inDatabase { database in
+            let row = try #require(try Row.fetchOne(database, sql: "SELECT head_sequence, head_checksum FROM run"))
+            let rows = try Row.fetchAll(database, sql: "SELECT * FROM entry ORDER BY sequence").map { row in
+                JournalChain.Row(
+                    entry: JournalEntry(
+                        sequence: row["sequence"], kind: row["kind"], payload: row["payload"],
+                        at: Timestamp(milliseconds: row["at"])), checksum: row["checksum"])
+            }
+            let head = JournalChain.Head(sequence: row["head_sequence"], checksum: row["head_checksum"])
+            let reading = try JournalChain.verify(run: "01A", rows: rows, head: head)
+            #expect(reading.tornTail == nil)
+            return reading.entries.map(\.sequence)
+        }
     }
 
     @Test func `a log with a flipped bit leaves a clean beginning of the journal`() async throws {
@@ -125,7 +184,7 @@ import Testing
             try await store.openRun(header("01A"))
             let answer = try await store.acquire(
                 app, run: "01A", holder: .process(at: start), at: start, silence: .seconds(60))
-            #expect(answer == .acquired)
+            #expect(answer == .acquired(fence: 1))
             kill(getpid(), SIGKILL)
         }
         let store = try await SQLiteStore(path: path)
@@ -138,7 +197,9 @@ import Testing
             return
         }
         #expect(try await store.unfinishedRun(app)?.header.run == hold.run)
-        #expect(try await store.acquire(app, run: hold.run, holder: me, at: start, silence: .seconds(60)) == .acquired)
+        #expect(
+            try await store.acquire(app, run: hold.run, holder: me, at: start, silence: .seconds(60))
+                == .acquired(fence: 2))
     }
 
     @Test func `two processes that append to one journal interleave without a gap`() async throws {

@@ -9,17 +9,12 @@ import Testing
 @testable import Journals
 
 @Suite struct HoldTests {
-    let scratch: Scratch
-    let store: SQLiteStore
     let silence = Duration.seconds(60)
     let me = Holder.process(at: start)
 
-    init() async throws {
-        scratch = try Scratch()
-        store = try await SQLiteStore(path: scratch.file())
-    }
-
-    private func acquire(_ run: RunID, _ holder: Holder, at time: Timestamp = start) async throws -> Acquisition {
+    private func acquire(
+        _ store: any SQLStore, _ run: RunID, _ holder: Holder, at time: Timestamp = start
+    ) async throws -> Acquisition {
         try await store.acquire(app, run: run, holder: holder, at: time, silence: silence)
     }
 
@@ -35,53 +30,66 @@ import Testing
         #expect(me.liveness(seenFrom: me) == .running)
     }
 
-    @Test func `one run has the app until it gives it back`() async throws {
+    @Test(arguments: StoreKind.available)
+    func `one run has the app until it gives it back`(kind: StoreKind) async throws {
+        let store = try await Place(kind).open()
         #expect(try await store.hold(app) == nil)
-        #expect(try await acquire("01A", me) == .acquired)
-        #expect(try await acquire("01A", me) == .acquired)  // the same again, after a lost answer
+        #expect(try await acquire(store, "01A", me) == .acquired(fence: 1))
+        #expect(try await acquire(store, "01A", me) == .acquired(fence: 1))  // the same again, after a lost answer
         let hold = try #require(try await store.hold(app))
-        #expect(hold == Hold(app: app, run: "01A", holder: me, acquiredAt: start, heartbeatAt: start))
-        #expect(try await acquire("01B", me) == .heldBy(hold: hold))
-        #expect(try await store.acquire("other", run: "01B", holder: me, at: start, silence: silence) == .acquired)
+        #expect(hold == Hold(app: app, run: "01A", holder: me, acquiredAt: start, heartbeatAt: start, fence: 1))
+        #expect(try await acquire(store, "01B", me) == .heldBy(hold: hold))
+        #expect(
+            try await store.acquire("other", run: "01B", holder: me, at: start, silence: silence) == .acquired(fence: 1)
+        )
         #expect(try await store.release(app, run: "01B") == false)
         #expect(try await store.release(app, run: "01A"))
         #expect(try await store.release(app, run: "01A") == false)
-        #expect(try await acquire("01B", me) == .acquired)
+        #expect(try await acquire(store, "01B", me) == .acquired(fence: 2))
     }
 
-    @Test func `a holder whose process has ended is abandoned, and its run can be taken over, no other`() async throws {
+    @Test(arguments: StoreKind.available)
+    func `a holder whose process has ended is abandoned, and its run can be taken over, no other`(kind: StoreKind)
+        async throws
+    {
+        let store = try await Place(kind).open()
         let child = Process()
         child.executableURL = URL(filePath: "/bin/sleep")
         child.arguments = ["60"]
         try child.run()
         let theirs = Holder.process(child.processIdentifier, at: start)
         #expect(theirs.liveness(seenFrom: me) == .running)
-        #expect(try await acquire("01A", theirs) == .acquired)
+        #expect(try await acquire(store, "01A", theirs) == .acquired(fence: 1))
         let hold = try #require(try await store.hold(app))
-        #expect(try await acquire("01B", me) == .heldBy(hold: hold))
-        #expect(try await acquire("01A", me) == .heldBy(hold: hold))  // the same run twice at a time
+        #expect(try await acquire(store, "01B", me) == .heldBy(hold: hold))
+        #expect(try await acquire(store, "01A", me) == .heldBy(hold: hold))  // the same run twice at a time
 
         kill(child.processIdentifier, SIGKILL)  // SIGTERM may be blocked in a child of a dispatch thread
         child.waitUntilExit()
         #expect(theirs.liveness(seenFrom: me) == .gone)
-        #expect(try await acquire("01B", me) == .abandonedBy(hold: hold))
-        #expect(try await acquire("01A", me) == .acquired)
+        #expect(try await acquire(store, "01B", me) == .abandonedBy(hold: hold))
+        #expect(try await acquire(store, "01A", me) == .acquired(fence: 2))
         #expect(try await store.hold(app)?.holder == me)
     }
 
-    @Test func `a process id that was given out again is another process`() async throws {
+    @Test(arguments: StoreKind.available)
+    func `a process id that was given out again is another process`(kind: StoreKind) async throws {
+        let store = try await Place(kind).open()
         var former = me
         former.processStart -= 1
         #expect(former.liveness(seenFrom: me) == .gone)
-        #expect(try await acquire("01A", former) == .acquired)
-        guard case .abandonedBy = try await acquire("01B", me) else {
+        #expect(try await acquire(store, "01A", former) == .acquired(fence: 1))
+        guard case .abandonedBy = try await acquire(store, "01B", me) else {
             Issue.record("a process that is gone still holds the app")
             return
         }
     }
 
-    @Test(arguments: ["boot", "namespace", "host"])
-    func `who cannot be looked at is trusted as long as it gives a sign`(difference: String) async throws {
+    @Test(arguments: StoreKind.available, ["boot", "namespace", "host"])
+    func `who cannot be looked at is trusted as long as it gives a sign`(
+        kind: StoreKind, difference: String
+    ) async throws {
+        let store = try await Place(kind).open()
         var theirs = me
         theirs.processStart -= 1  // would count as gone if it were looked for here
         switch difference {
@@ -90,42 +98,45 @@ import Testing
         default: theirs = elsewhere()
         }
         #expect(theirs.liveness(seenFrom: me) == .unknown)
-        #expect(try await acquire("01A", theirs) == .acquired)
-        guard case .heldBy = try await acquire("01B", me, at: start + silence) else {
+        #expect(try await acquire(store, "01A", theirs) == .acquired(fence: 1))
+        guard case .heldBy = try await acquire(store, "01B", me, at: start + silence) else {
             Issue.record("silent for exactly the allowed time, yet abandoned")
             return
         }
         #expect(try await store.heartbeat(app, run: "01A", at: start + .seconds(50)))
-        guard case .heldBy = try await acquire("01B", me, at: start + .seconds(100)) else {
+        guard case .heldBy = try await acquire(store, "01B", me, at: start + .seconds(100)) else {
             Issue.record("a heartbeat was not heard")
             return
         }
-        guard case .abandonedBy(let hold) = try await acquire("01B", me, at: start + .seconds(111)) else {
+        guard case .abandonedBy(let hold) = try await acquire(store, "01B", me, at: start + .seconds(111)) else {
             Issue.record("silent for too long, yet held")
             return
         }
         #expect(hold.run == "01A" && hold.heartbeatAt == start + .seconds(50))
-        #expect(try await acquire("01A", me, at: start + .seconds(111)) == .acquired)
+        #expect(try await acquire(store, "01A", me, at: start + .seconds(111)) == .acquired(fence: 2))
         #expect(try await store.heartbeat(app, run: "01B", at: start) == false)
     }
 
-    @Test func `a heartbeat from a slow clock does not move time back`() async throws {
-        #expect(try await acquire("01A", elsewhere()) == .acquired)
+    @Test(arguments: StoreKind.available)
+    func `a heartbeat from a slow clock does not move time back`(kind: StoreKind) async throws {
+        let store = try await Place(kind).open()
+        #expect(try await acquire(store, "01A", elsewhere()) == .acquired(fence: 1))
         #expect(try await store.heartbeat(app, run: "01A", at: start + .seconds(9)))
         #expect(try await store.heartbeat(app, run: "01A", at: start + .seconds(3)))
         #expect(try await store.hold(app)?.heartbeatAt == start + .seconds(9))
     }
 
-    @Test func `of many that ask at once, one gets the app`() async throws {
-        let path = scratch.file()
+    @Test(arguments: StoreKind.available)
+    func `of many that ask at once, one gets the app`(kind: StoreKind) async throws {
+        let place = try await Place(kind)
         let me = self.me
         let winners = try await withThrowingTaskGroup(of: Bool.self) { group in
             for number in 0..<12 {
                 group.addTask {
-                    let own = try await SQLiteStore(path: path)
+                    let own = try await place.open()
                     let answer = try await own.acquire(
                         app, run: RunID("01R\(number)"), holder: me, at: start, silence: .seconds(60))
-                    return answer == .acquired
+                    return answer == .acquired(fence: 1)
                 }
             }
             return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }

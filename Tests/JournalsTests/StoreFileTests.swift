@@ -45,14 +45,10 @@ import Testing
 
     @Test func `every commit waits for the disk`() async throws {
         let store = try await SQLiteStore(path: path)
-        let settings = try await store.read { database in
-            [
-                try String.fetchOne(database, sql: "PRAGMA journal_mode"),
-                try String.fetchOne(database, sql: "PRAGMA synchronous"),
-                try String.fetchOne(database, sql: "PRAGMA foreign_keys"),
-            ]
+        let settings = try await store.read { session in
+            try ["journal_mode", "synchronous", "foreign_keys"].map { try session.rows("PRAGMA \($0)")[0].values[0] }
         }
-        #expect(settings == ["wal", "2", "1"])  // 2 is FULL
+        #expect(settings == [.text("wal"), .integer(2), .integer(1)])  // 2 is FULL
     }
 
     @Test func `many that make the same store at once all get it`() async throws {
@@ -114,6 +110,42 @@ import Testing
         #expect(error.message.contains(path) && error.hint.contains("--state"))
         #expect(try Data(contentsOf: URL(filePath: path)) == before)
         #expect(error.asAirbossError.code.exitCode == .unavailable)
+    }
+
+    @Test func `a file of the first version is brought up to date and keeps what it had`() async throws {
+        let store = try await SQLiteStore(path: path)
+        try await store.openRun(header("01A"))
+        for number in 1...3 {
+            try await store.append(
+                run: "01A", expectedSequence: Int64(number - 1), kind: "event", payload: payload("\(number)"), at: start
+            )
+        }
+        try await store.recordRelease(release(7))
+        let me = Holder.process(at: start)
+        _ = try await store.acquire(app, run: "01A", holder: me, at: start, silence: .seconds(60))
+        let before = try await store.events("01A")
+        try await store.close()
+        // What the second version brought is taken away again: the file is one of the first.
+        try tamper(path, "DROP TABLE app; DROP TABLE waiter; ALTER TABLE hold DROP COLUMN fence")
+        try tamper(path, "PRAGMA user_version = 1")
+
+        let looked = await failure { () throws(StateError) in
+            try await SQLiteStore(path: path, opening: .asItIs)
+        }
+        #expect(looked?.code == .olderVersion(found: 1, supported: SQLiteSchema.version))
+        let migrated = try await SQLiteStore(path: path)
+        #expect(try await migrated.schemaVersion() == SQLiteSchema.version)
+        #expect(try await migrated.events("01A") == before)
+        #expect(try await migrated.releases(app, limit: 9) == [release(7)])
+        #expect(try await migrated.hold(app)?.fence == 1)
+        // Its holder goes on with what it has, and the next one's token is greater.
+        #expect(
+            try await migrated.acquire(app, run: "01A", holder: me, at: start, silence: .seconds(60))
+                == .acquired(fence: 1))
+        try await migrated.release(app, run: "01A")
+        #expect(
+            try await migrated.acquire(app, run: "01B", holder: me, at: start, silence: .seconds(60))
+                == .acquired(fence: 2))
     }
 
     @Test func `an empty file becomes a store`() async throws {
@@ -187,10 +219,16 @@ import Testing
         arguments: [
             .locked, .readOnly, .newerVersion(found: 2, supported: 1), .notOurs, .corrupt, .diskFull, .cannotOpen,
             .sequenceConflict(expected: 1, found: 2), .alreadyClosed(outcome: "verified"), .unknownRun,
-            .ambiguousRun(matches: ["01A"]), .unknownRelease, .failed,
+            .ambiguousRun(matches: ["01A"]), .unknownRelease, .failed, .olderVersion(found: 1, supported: 2),
+            .unknownKind,
+            .fenced(holder: nil), .fenced(holder: someHold), .active(holder: someHold),
         ] as [StateError.Code])
     func `every error says what happened and what to do`(code: StateError.Code) {
-        let error = StateError(code, store: "/var/lib/state.sqlite", detail: "a detail")
+        for store in ["/var/lib/state.sqlite", "postgres://db.example/airboss"] { check(code, store) }
+    }
+
+    private func check(_ code: StateError.Code, _ store: String) {
+        let error = StateError(code, store: store, detail: "a detail")
         #expect(!error.message.isEmpty && !error.message.hasSuffix(".") && error.hint.hasSuffix("."))
         #expect(error.description == error.message + "\n  " + error.hint)
         let reported = error.asAirbossError

@@ -54,6 +54,10 @@ func release(
         ], state: state, run: run, createdAt: start + .seconds(number), reason: "release \(number)")
 }
 
+/// A hold for messages.
+let someHold = Hold(
+    app: app, run: "01B", holder: .process(at: start), acquiredAt: start, heartbeatAt: start, fence: 4)
+
 /// Reaches past the store into its file.
 func tamper(_ path: String, _ sql: String, _ arguments: StatementArguments = []) throws {
     let queue = try DatabaseQueue(path: path)

@@ -2,17 +2,15 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 package import FoundationEssentials
-internal import GRDB
 package import Model
 
-extension SQLiteStore {
+extension SQLStore {
     @discardableResult
     package func enqueue(
         key: String, channel: String, payload: Data, run: RunID?, at time: Timestamp
     ) async throws(StateError) -> Bool {
-        try await write { [self] database in
-            try execute(
-                database,
+        try await write([.notice(key)]) { session in
+            try session.execute(
                 """
                 INSERT INTO notice (key, channel, payload, run, enqueued_at, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?)
                 ON CONFLICT (key) DO NOTHING
@@ -22,9 +20,8 @@ extension SQLiteStore {
     }
 
     package func due(_ now: Timestamp, limit: Int) async throws(StateError) -> [OutboxNotice] {
-        try await read { [self] database in
-            try rows(
-                database,
+        try await read { [self] session in
+            try session.rows(
                 """
                 SELECT * FROM notice WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= ?
                 ORDER BY next_attempt_at, id LIMIT ?
@@ -35,11 +32,11 @@ extension SQLiteStore {
     }
 
     package func markSent(_ key: String, at time: Timestamp) async throws(StateError) {
-        try await write { [self] database in
-            let changed = try execute(
-                database,
+        try await write([.notice(key)]) { [self] session in
+            let changed = try session.execute(
                 """
-                UPDATE notice SET attempts = attempts + (sent_at IS NULL), sent_at = coalesce(sent_at, ?),
+                UPDATE notice SET attempts = attempts + CASE WHEN sent_at IS NULL THEN 1 ELSE 0 END,
+                    sent_at = coalesce(sent_at, ?),
                     next_attempt_at = NULL, last_error = NULL WHERE key = ?
                 """,
                 [time.milliseconds, key])
@@ -50,13 +47,12 @@ extension SQLiteStore {
     package func markFailed(
         _ key: String, error detail: String, nextAttemptAt: Timestamp?
     ) async throws(StateError) {
-        try await write { [self] database in
+        try await write([.notice(key)]) { [self] session in
             // A notice that another process has sent meanwhile stays sent.
-            let changed = try execute(
-                database,
+            let changed = try session.execute(
                 """
-                UPDATE notice SET attempts = attempts + 1, last_error = iif(sent_at IS NULL, ?, NULL),
-                    next_attempt_at = iif(sent_at IS NULL, ?, NULL) WHERE key = ?
+                UPDATE notice SET attempts = attempts + 1, last_error = CASE WHEN sent_at IS NULL THEN ? END,
+                    next_attempt_at = CASE WHEN sent_at IS NULL THEN CAST(? AS BIGINT) END WHERE key = ?
                 """,
                 [detail, nextAttemptAt?.milliseconds, key])
             if changed == 0 { throw error(.unknownNotice, key) }
@@ -64,23 +60,23 @@ extension SQLiteStore {
     }
 
     package func notices(run: RunID?, limit: Int) async throws(StateError) -> [OutboxNotice] {
-        try await read { [self] database in
+        try await read { [self] session in
             let narrowed = run == nil ? "" : "WHERE run = ?"
-            let arguments: StatementArguments = run.map { [$0.rawValue] } ?? []
-            return try rows(
-                database, "SELECT * FROM notice \(narrowed) ORDER BY id DESC LIMIT ?", arguments + [max(0, limit)]
+            let arguments: [(any SQLConvertible)?] = run.map { [$0.rawValue] } ?? []
+            return try session.rows(
+                "SELECT * FROM notice \(narrowed) ORDER BY id DESC LIMIT ?", arguments + [max(0, limit)]
             ).map(notice)
         }
     }
 
-    private func notice(_ row: Row) throws -> OutboxNotice {
-        let columns = columns(row)
+    func notice(_ row: SQLRow) throws -> OutboxNotice {
         return OutboxNotice(
-            key: try columns.required("key"), channel: try columns.required("channel"),
-            payload: try columns.required("payload"),
-            run: try columns.optional("run", as: String.self).map { RunID($0) },
-            enqueuedAt: try columns.time("enqueued_at"), attempts: try columns.required("attempts"),
-            nextAttemptAt: try columns.optionalTime("next_attempt_at"), sentAt: try columns.optionalTime("sent_at"),
-            lastError: try columns.optional("last_error"))
+            key: try row.required("key"), channel: try row.required("channel"),
+            payload: try row.required("payload"),
+            run: try row.optional("run", as: String.self).map { RunID($0) },
+            enqueuedAt: try row.time("enqueued_at"), attempts: try row.required("attempts"),
+            nextAttemptAt: try row.optionalTime("next_attempt_at"),
+            sentAt: try row.optionalTime("sent_at"),
+            lastError: try row.optional("last_error"))
     }
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import Model
+
+/// A transaction of a PostgreSQL connection.
+struct PostgresSession: SQLSession {
+    /// Where notifications about apps go.
+    static let channel = "airboss_turns"
+
+    let connection: PostgresConnection
+    let place: String
+
+    func rows(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> [SQLRow] {
+        try answer(sql, arguments).rows(place)
+    }
+
+    @discardableResult
+    func execute(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> Int {
+        try answer(sql, arguments).changes
+    }
+
+    func announce(_ app: AppName) throws {
+        try execute("SELECT pg_notify(?, ?)", [PostgresSession.channel, app.rawValue])
+    }
+
+    private func answer(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws(PostgresFailure) -> PostgresResult {
+        try connection.run(PostgresSession.numbered(sql), arguments.map { $0?.sqlValue ?? .null })
+    }
+
+    /// The statement with `$1`, `$2`… where `?` stands; no statement of ours has a `?` in a text.
+    static func numbered(_ sql: String) -> String {
+        var result: [UInt8] = []
+        result.reserveCapacity(sql.utf8.count + 16)
+        var number = 0
+        for byte in sql.utf8 {
+            if byte == UInt8(ascii: "?") {
+                number += 1
+                result.append(UInt8(ascii: "$"))
+                result.append(contentsOf: String(number).utf8)
+            } else {
+                result.append(byte)
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+}
