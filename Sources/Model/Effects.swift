@@ -58,6 +58,12 @@ package enum PlatformCall: Hashable, Codable, Sendable {
     case create(name: String, region: String, config: MachineConfig, skipLaunch: Bool)
     /// Wait until a version is in a state; `seconds` is 1…60.
     case wait(machine: MachineID, version: InstanceID, state: String, seconds: Int)
+    /// Ends the machine for good; its volume stays.
+    case destroy(machine: MachineID, nonce: LeaseNonce)
+    /// The configs a machine has had.
+    case versions(machine: MachineID)
+    /// Who holds the machine's lease.
+    case lease(machine: MachineID)
     case cordon(machine: MachineID, nonce: LeaseNonce)
     case uncordon(machine: MachineID, nonce: LeaseNonce)
     case secretNames
@@ -69,9 +75,9 @@ package enum PlatformCall: Hashable, Codable, Sendable {
     /// Whether the call can change something.
     package var isMutation: Bool {
         switch self {
-        case .app, .machines, .observe, .machine, .wait, .secretNames, .releases: false
-        case .acquireLease, .refreshLease, .releaseLease, .update, .create, .cordon, .uncordon, .createRelease,
-            .finishRelease:
+        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .secretNames, .releases: false
+        case .acquireLease, .refreshLease, .releaseLease, .update, .create, .destroy, .cordon, .uncordon,
+            .createRelease, .finishRelease:
             true
         }
     }
@@ -174,6 +180,52 @@ package struct Lease: Hashable, Codable, Sendable {
     }
 }
 
+/// Who holds a lease, as the platform tells others: the nonce stays with the holder.
+package struct LeaseHolder: Hashable, Codable, Sendable {
+    /// The platform's name for whoever took it.
+    package var owner: String
+    /// What the holder wrote about itself.
+    package var description: String
+    package var expiresAt: Timestamp
+
+    package init(owner: String, description: String, expiresAt: Timestamp) {
+        self.owner = owner
+        self.description = description
+        self.expiresAt = expiresAt
+    }
+}
+
+/// One release as the platform lists it.
+package struct PlatformReleaseEntry: Hashable, Codable, Sendable {
+    package var id: String
+    package var number: ReleaseNumber
+    /// `pending`, `running`, `complete`, `failed`, `interrupted`; the platform's word.
+    package var status: String
+    /// Empty where the platform does not say.
+    package var image: String
+
+    package init(id: String, number: ReleaseNumber, status: String, image: String) {
+        self.id = id
+        self.number = number
+        self.status = status
+        self.image = image
+    }
+
+    /// Nobody has said yet how it ended.
+    package var isOpen: Bool { status == "running" || status == "pending" }
+}
+
+/// One of the configs a machine has had.
+package struct MachineVersionEntry: Hashable, Codable, Sendable {
+    package var instance: InstanceID
+    package var config: MachineConfig
+
+    package init(instance: InstanceID, config: MachineConfig) {
+        self.instance = instance
+        self.config = config
+    }
+}
+
 /// What came of an action.
 package enum Answer: Hashable, Codable, Sendable {
     case done
@@ -187,7 +239,11 @@ package enum Answer: Hashable, Codable, Sendable {
     case waitTimedOut
     case names(list: [String])
     case platformRelease(id: String, number: ReleaseNumber)
-    case platformReleases(numbers: [ReleaseNumber])
+    case platformReleases(list: [PlatformReleaseEntry])
+    /// Newest first.
+    case versions(list: [MachineVersionEntry])
+    /// Nil where nobody holds it.
+    case leaseHolder(holder: LeaseHolder?)
     case commit(commit: Commit)
     /// Whether the commit is on the branch, and the reference that was read.
     case onBranch(isOn: Bool, reference: String)
@@ -260,6 +316,11 @@ package struct RunEvent: Hashable, Codable, Sendable {
         case answered(action: ActionID, answer: Answer)
         /// A signal, or a lost terminal.
         case interrupted(signal: Int32)
+        /// Another process goes on with the run, for the one that drove it died. The answer to every open action is
+        /// lost; what was asked for may have happened, or may yet happen.
+        case resumed
+        /// Somebody else has taken the run or its app over: what is held is let go, and nothing more is begun.
+        case fenced(by: String)
     }
 
     package init(at: Timestamp, kind: Kind) {

@@ -82,7 +82,7 @@ package struct FleetMachine: Hashable, Codable, Sendable {
 
     /// Whether Airboss may touch the machine: Fly's own tools mark what belongs to an app's deployments.
     package var isManaged: Bool {
-        config.metadata["fly_platform_version"] == "v2"
+        config.metadata("fly_platform_version") == "v2"
     }
 
     /// All checks the config names have reported, and all pass. No report so far is not healthy.

@@ -70,6 +70,8 @@ extension JSONValue {
                 if let newValue { self = .object([key: newValue]) }
                 return
             }
+            // With a second owner every change would copy all members.
+            self = .null
             members[key] = newValue
             self = .object(members)
         }

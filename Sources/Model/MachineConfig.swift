@@ -5,17 +5,11 @@
 package struct MachineConfig: Hashable, Codable, Sendable {
     package var json: JSONValue
 
-    package init(_ json: JSONValue) {
-        self.json = json
-    }
+    package init(_ json: JSONValue) { self.json = json }
 
-    package init(from decoder: any Decoder) throws {
-        json = try JSONValue(from: decoder)
-    }
+    package init(from decoder: any Decoder) throws { json = try JSONValue(from: decoder) }
 
-    package func encode(to encoder: any Encoder) throws {
-        try json.encode(to: encoder)
-    }
+    package func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 
     /// The image to run, as a reference.
     package var image: String? {
@@ -28,15 +22,16 @@ package struct MachineConfig: Hashable, Codable, Sendable {
         set { json["metadata"] = .object(newValue.mapValues(JSONValue.string)) }
     }
 
+    /// One value of ``metadata``, without making all of them.
+    package func metadata(_ key: String) -> String? { json["metadata"]?[key]?.string }
+
     /// The process group the machine serves; `app` where its metadata names none.
     package var processGroup: ProcessGroup {
-        ProcessGroup(metadata["fly_process_group"] ?? metadata["process_group"] ?? "app")
+        ProcessGroup(metadata("fly_process_group") ?? metadata("process_group") ?? "app")
     }
 
     /// Whether traffic can reach a machine with this config.
-    package var hasServices: Bool {
-        !(json["services"]?.array ?? []).isEmpty
-    }
+    package var hasServices: Bool { !(json["services"]?.array ?? []).isEmpty }
 
     /// The checks whose results decide whether the machine serves: top-level ones and those of services.
     package var checkCount: Int {
@@ -48,7 +43,7 @@ package struct MachineConfig: Hashable, Codable, Sendable {
     /// Metadata keys that say which run and release wrote the config, not what it is.
     package static let bookkeepingKeys: Set<String> = [
         "fly_release_id", "fly_release_version", "fly_flyctl_version", "airboss_run", "airboss_operation",
-        "airboss_release",
+        "airboss_release", "airboss_kind", "airboss_replaces", "airboss_created",
     ]
 
     /// The config without ``bookkeepingKeys``: equal substance means that there is nothing to change.
@@ -58,4 +53,7 @@ package struct MachineConfig: Hashable, Codable, Sendable {
             (json["metadata"]?.object ?? [:]).filter { !MachineConfig.bookkeepingKeys.contains($0.key) })
         return copy
     }
+
+    /// A short text that is equal for configs of equal ``substance``.
+    package var fingerprint: String { substance.fingerprint }
 }

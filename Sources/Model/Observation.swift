@@ -60,7 +60,7 @@ package struct Observation: Hashable, Codable, Sendable {
             id: machine.id,
             state: machine.state,
             instance: machine.instance,
-            operation: OperationID(machine.config.metadata[Bookkeeping.operation] ?? ""),
+            operation: OperationID(machine.config.metadata(Bookkeeping.operation) ?? ""),
             checksPassing: machine.checks.count { $0.status == "passing" },
             checksReported: machine.checks.count,
             failingCheck: failing.map {
@@ -87,4 +87,10 @@ package enum Bookkeeping {
     package static let run = "airboss_run"
     package static let operation = "airboss_operation"
     package static let release = "airboss_release"
+    /// `deploy` or `rollback`: what the run that wrote the config was about to do with it.
+    package static let kind = "airboss_kind"
+    /// The fingerprint of the config's substance that this one took the place of.
+    package static let replaces = "airboss_replaces"
+    /// The run that created the machine; only such machines are ever destroyed to undo a run.
+    package static let created = "airboss_created"
 }

@@ -6,22 +6,17 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     /// Milliseconds since the Unix epoch; negative before it.
     package var milliseconds: Int64
 
-    package init(milliseconds: Int64) {
-        self.milliseconds = milliseconds
-    }
+    package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-    package init(secondsSinceEpoch seconds: Int64) {
-        self.milliseconds = seconds * 1000
-    }
+    package init(secondsSinceEpoch seconds: Int64) { self.milliseconds = seconds * 1000 }
+
+    /// Later than anything that happens here, and still far enough from the end of numbers to be reckoned with.
+    package static let distantFuture = Timestamp(secondsSinceEpoch: 253_402_300_799)
 
     /// Whole seconds since the Unix epoch, rounded down.
-    package var secondsSinceEpoch: Int64 {
-        milliseconds >= 0 ? milliseconds / 1000 : (milliseconds - 999) / 1000
-    }
+    package var secondsSinceEpoch: Int64 { milliseconds >= 0 ? milliseconds / 1000 : (milliseconds - 999) / 1000 }
 
-    package static func < (left: Timestamp, right: Timestamp) -> Bool {
-        left.milliseconds < right.milliseconds
-    }
+    package static func < (left: Timestamp, right: Timestamp) -> Bool { left.milliseconds < right.milliseconds }
 
     package static func + (left: Timestamp, right: Duration) -> Timestamp {
         Timestamp(milliseconds: left.milliseconds + right.wholeMilliseconds)
@@ -38,14 +33,10 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
 extension Duration {
     /// The whole milliseconds in this duration, rounded toward zero.
-    package var wholeMilliseconds: Int64 {
-        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
-    }
+    package var wholeMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 
     /// The duration in seconds.
-    package var inSeconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
-    }
+    package var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
 
 /// A date of the proleptic Gregorian calendar and a time of day, in no particular zone.
@@ -94,13 +85,9 @@ package struct CivilTime: Hashable, Comparable, Sendable {
         let monthIndex = (5 * dayOfYear + 2) / 153
         let month = Int(monthIndex < 10 ? monthIndex + 3 : monthIndex - 9)
         self.init(
-            year: Int(yearOfEra + era * 400) + (month <= 2 ? 1 : 0),
-            month: month,
-            day: Int(dayOfYear - (153 * monthIndex + 2) / 5 + 1),
-            hour: Int(rest / 3600),
-            minute: Int(rest % 3600 / 60),
-            second: Int(rest % 60)
-        )
+            year: Int(yearOfEra + era * 400) + (month <= 2 ? 1 : 0), month: month,
+            day: Int(dayOfYear - (153 * monthIndex + 2) / 5 + 1), hour: Int(rest / 3600), minute: Int(rest % 3600 / 60),
+            second: Int(rest % 60))
     }
 
     /// 1 is Monday, 7 is Sunday (ISO 8601).
@@ -112,9 +99,7 @@ package struct CivilTime: Hashable, Comparable, Sendable {
         return Int(weekday < 0 ? weekday + 7 : weekday) + 1
     }
 
-    package static func < (left: CivilTime, right: CivilTime) -> Bool {
-        left.secondsAsUTC < right.secondsAsUTC
-    }
+    package static func < (left: CivilTime, right: CivilTime) -> Bool { left.secondsAsUTC < right.secondsAsUTC }
 }
 
 extension Timestamp: CustomStringConvertible {
@@ -143,9 +128,7 @@ extension Timestamp: CustomStringConvertible {
             }
             return value
         }
-        func at(_ index: Int, _ allowed: String) -> Bool {
-            index < bytes.count && allowed.utf8.contains(bytes[index])
-        }
+        func at(_ index: Int, _ allowed: String) -> Bool { index < bytes.count && allowed.utf8.contains(bytes[index]) }
         guard let year = number(0, 4), at(4, "-"), let month = number(5, 2), at(7, "-"), let day = number(8, 2),
             at(10, "Tt "), let hour = number(11, 2), at(13, ":"), let minute = number(14, 2), at(16, ":"),
             let second = number(17, 2), (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60,

@@ -62,16 +62,32 @@ package struct RunDriver: Sendable {
     /// Runs to the end and returns the finished machine.
     ///
     /// - Parameter signals: signals that ask the run to make safe and end.
-    /// - Throws: ``AirbossError`` where an event could not be kept: as the journal says it where nothing was touched
-    ///   yet; else, after making safe, with the code `needsHuman`. ``IllegalEvent`` where the machine and its answers
-    ///   do not fit together; then nothing more is done.
+    /// - Throws: ``AirbossError`` where an event could not be kept: `busy` where somebody else has taken the run over,
+    ///   and what this process held was let go; as the journal says it where nothing was touched yet; else, after
+    ///   making
+    ///   safe, `needsHuman`. ``IllegalEvent`` where the machine and its answers do not fit together; then nothing more
+    ///   is done.
     package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
+        try await drive(RunMachine(request), from: .started, signals: signals)
+    }
+
+    /// Goes on with a run whose process is gone, and returns the finished machine.
+    ///
+    /// - Parameter machine: the run as its journal leads to it; see ``RunReplay``.
+    /// - Throws: as ``run(_:signals:)``.
+    package func resume(_ machine: RunMachine, signals: AsyncStream<Int32>) async throws -> RunMachine {
+        try await drive(machine, from: .resumed, signals: signals)
+    }
+
+    private func drive(
+        _ begun: RunMachine, from opening: RunEvent.Kind, signals: AsyncStream<Int32>
+    ) async throws -> RunMachine {
         let (inbox, post) = AsyncStream.makeStream(of: RunEvent.Kind.self)
-        var machine = RunMachine(request)
+        var machine = begun
         var tasks: [ActionID: Task<Void, Never>] = [:]
         defer { for task in tasks.values { task.cancel() } }
         // First of all events, also of a signal that came in the same moment.
-        post.yield(.started)
+        post.yield(opening)
         var lostJournal: AirbossError?
         func start(_ actions: [Action]) {
             for action in actions {
@@ -96,6 +112,10 @@ package struct RunDriver: Sendable {
             do {
                 if lostJournal == nil { try await journal.append(event) }
                 agenda = try machine.apply(event)
+            } catch let error as AirbossError where error.code == .busy {
+                // Somebody else goes on with the run: what follows from this event is theirs to decide.
+                lostJournal = error
+                agenda = try machine.apply(RunEvent(at: event.at, kind: .fenced(by: error.message)))
             } catch let error as AirbossError {
                 guard machine.hasTouchedFleet else { throw error }
                 // Nothing may be begun that is not kept; what is held must be let go all the same. The machine is told
@@ -112,6 +132,7 @@ package struct RunDriver: Sendable {
             if machine.isFinished { break }
             start(agenda.actions)
         }
+        if let lostJournal, lostJournal.code == .busy { throw lostJournal }
         if let lostJournal {
             let report = machine.report
             throw AirbossError(

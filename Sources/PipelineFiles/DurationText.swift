@@ -2,9 +2,9 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 /// Durations as pipeline files and Fly write them.
-enum DurationText {
+package enum DurationText {
     /// Reads `1h30m`, `5m`, `10s`, `500ms`: whole numbers, the larger unit first; nil for anything else.
-    static func parse(_ text: String) -> Duration? {
+    package static func parse(_ text: String) -> Duration? {
         guard let parts = split(text, decimals: false) else { return nil }
         var order = -1
         var total: Int64 = 0

@@ -8,6 +8,8 @@ package struct FleetMember: Hashable, Codable, Sendable {
     package var id: MachineID
     package var group: ProcessGroup
     package var region: String
+    /// Whether traffic can reach it.
+    package var hasServices: Bool
     /// Checks named by the config that the machine runs now.
     package var expectedChecks: Int
     /// The platform starts it when traffic comes, so that stopped it still counts as available.
@@ -19,6 +21,7 @@ package struct FleetMember: Hashable, Codable, Sendable {
         id = machine.id
         group = machine.config.processGroup
         region = machine.region
+        hasServices = machine.config.hasServices
         expectedChecks = machine.config.checkCount
         startsOnDemand = (machine.config.json["services"]?.array ?? []).contains { $0["autostart"]?.bool == true }
         digest = machine.imageDigest
@@ -66,9 +69,10 @@ package struct FleetPlan: Hashable, Codable, Sendable {
     /// - Parameters:
     ///   - wanted: the whole config each managed machine shall have; nil leaves the machine alone.
     ///   - additions: machines to create, with their names.
+    ///   - leases: leases that the run itself holds, by machine.
     ///   - operation: the id of the n-th operation of the run.
     package static func make(
-        fleet: [FleetMachine], waitTimeout: Duration, additions: [Addition] = [],
+        fleet: [FleetMachine], waitTimeout: Duration, additions: [Addition] = [], leases: [MachineID: LeaseNonce] = [:],
         operation: (Int) -> OperationID, wanted: (FleetMachine) -> MachineConfig?
     ) -> FleetPlan {
         var plan = FleetPlan(items: [], unchanged: [], members: [], unmanaged: [])
@@ -92,8 +96,9 @@ package struct FleetPlan: Hashable, Codable, Sendable {
                     key: machine.id.rawValue, group: config.processGroup, region: machine.region,
                     change: .init(
                         target: .existing(machine: machine.id, version: machine.instance),
-                        config: stamped(config, operation(counter)), operation: operation(counter),
-                        skipLaunch: restingStates.contains(machine.state), waitTimeout: waitTimeout)))
+                        config: stamped(config, operation(counter), over: machine.config),
+                        operation: operation(counter), skipLaunch: restingStates.contains(machine.state),
+                        waitTimeout: waitTimeout, borrowedLease: leases[machine.id])))
         }
         for addition in additions {
             counter += 1
@@ -102,7 +107,7 @@ package struct FleetPlan: Hashable, Codable, Sendable {
                     key: addition.name, group: addition.config.processGroup, region: addition.region,
                     change: .init(
                         target: .new(name: addition.name, region: addition.region),
-                        config: stamped(addition.config, operation(counter)), operation: operation(counter),
+                        config: stamped(addition.config, operation(counter), over: nil), operation: operation(counter),
                         skipLaunch: false, waitTimeout: waitTimeout)))
         }
         return plan
@@ -132,9 +137,17 @@ package struct FleetPlan: Hashable, Codable, Sendable {
         restingStates.contains(machine.state) || (machine.state == "started" && machine.areChecksPassing)
     }
 
-    private static func stamped(_ config: MachineConfig, _ operation: OperationID) -> MachineConfig {
+    /// The config with what makes it recognisable: its operation, and what it took the place of. A machine keeps the
+    /// mark of the run that created it, for no record of the platform's says so.
+    private static func stamped(_ config: MachineConfig, _ operation: OperationID, over former: MachineConfig?)
+        -> MachineConfig
+    {
         var copy = config
-        copy.metadata[Bookkeeping.operation] = operation.rawValue
+        var metadata = copy.metadata
+        metadata[Bookkeeping.operation] = operation.rawValue
+        metadata[Bookkeeping.replaces] = former?.fingerprint
+        metadata[Bookkeeping.created] = former.map { $0.metadata(Bookkeeping.created) } ?? metadata[Bookkeeping.run]
+        copy.metadata = metadata
         return copy
     }
 }

@@ -20,15 +20,19 @@ extension MachineChange {
         package var skipLaunch: Bool
         /// From the update to healthy.
         package var waitTimeout: Duration
+        /// A lease that the run itself holds and keeps: it is used, and neither refreshed nor released here.
+        package var borrowedLease: LeaseNonce?
 
         package init(
-            target: Target, config: MachineConfig, operation: OperationID, skipLaunch: Bool, waitTimeout: Duration
+            target: Target, config: MachineConfig, operation: OperationID, skipLaunch: Bool, waitTimeout: Duration,
+            borrowedLease: LeaseNonce? = nil
         ) {
             self.target = target
             self.config = config
             self.operation = operation
             self.skipLaunch = skipLaunch
             self.waitTimeout = waitTimeout
+            self.borrowedLease = borrowedLease
         }
     }
 

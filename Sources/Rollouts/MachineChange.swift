@@ -24,12 +24,14 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package private(set) var mayProceed = false
     /// Whether it has been told to stop while an answer is outstanding that may hold a lease.
     package private(set) var isAbandoned = false
+    /// Whether a call that changes the machine got no answer: no look proves that it will not happen yet.
+    package private(set) var isUncertain = false
+    /// How often its update was sent so far and had not happened.
+    private var attemptsMade = 0
     /// Whether a refresh is under way: several wakes may ask for one, and one is enough.
     private var isRefreshing = false
 
-    package init(_ plan: Plan) {
-        self.plan = plan
-    }
+    package init(_ plan: Plan) { self.plan = plan }
 
     package var result: Result? {
         switch state {
@@ -40,9 +42,32 @@ package struct MachineChange: Hashable, Codable, Sendable {
         }
     }
 
-    package var isFinished: Bool {
-        if case .finished = state { true } else { false }
+    /// Whether it is leased and waits for its turn.
+    package var isHeld: Bool { if case .held = state { true } else { false } }
+
+    /// Whether a call may be under way that changes the machine, sent by this change and not answered.
+    package var isMutationOpen: Bool {
+        switch state {
+        case .leasing, .updating, .looking, .creating, .seeking: true
+        case .ready, .leaseTaken, .held, .pausing, .starting, .checking, .releasing, .finished: false
+        }
     }
+
+    /// Its own lease, as far as an answer has told of one.
+    package var ownLease: LeaseNonce? {
+        guard plan.borrowedLease == nil else { return nil }
+        return switch state {
+        case .held(let lease), .updating(let lease, _), .looking(let lease, _), .releasing(let lease, _): lease.nonce
+        case .pausing(let lease, _, _): lease?.nonce
+        case .starting(let hold), .checking(let hold): hold.lease?.nonce
+        case .ready, .leasing, .leaseTaken, .creating, .seeking, .finished: nil
+        }
+    }
+
+    /// After a success a late copy of its call finds another version than it was meant for.
+    var hasNotSucceeded: Bool { if case .succeeded = result { false } else { true } }
+
+    package var isFinished: Bool { if case .finished = state { true } else { false } }
 
     /// Whether the machine may be away because of this change: its update was sent and it is not healthy yet.
     package var isDisturbing: Bool {
@@ -71,6 +96,12 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package mutating func apply(_ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action] {
         if case .leased = event { isRefreshing = false }
         if case .failed(.refresh, _) = event { isRefreshing = false }
+        switch event {
+        case .failed(.update, let failure), .failed(.create, let failure): if failure.isAmbiguous { isUncertain = true }
+        case .begin, .proceed, .leased, .changed, .absent, .reached, .waitTimedOut, .observed, .released, .failed,
+            .woke, .abandon:
+            break
+        }
         return switch state {
         case .ready: try whenReady(event, at: now)
         case .leasing(let until): try whenLeasing(until, event, at: now)
@@ -89,9 +120,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         }
     }
 
-    private func illegal(_ event: Event) -> IllegalEvent {
-        IllegalEvent(state: "\(state)", event: "\(event)")
-    }
+    private func illegal(_ event: Event) -> IllegalEvent { IllegalEvent(state: "\(state)", event: "\(event)") }
 }
 
 // MARK: - Getting hold of the machine
@@ -102,6 +131,15 @@ extension MachineChange {
         case .begin:
             switch plan.target {
             case .existing:
+                if let nonce = plan.borrowedLease {
+                    let lease = Lease(nonce: nonce, expiresAt: .distantFuture)
+                    guard mayProceed else {
+                        state = .held(lease: lease)
+                        return []
+                    }
+                    state = .updating(lease: lease, attempt: 1)
+                    return [.update(lease)]
+                }
                 // Long enough for the lease of a run that died a moment ago to end by itself.
                 let patience = max(plan.waitTimeout, MachineChange.leaseTimeToLive + MachineChange.leaseRefreshMargin)
                 state = .leasing(until: now + patience)
@@ -116,16 +154,14 @@ extension MachineChange {
         case .abandon:
             state = .finished(result: .failed(reason: "not started", mayHaveChanged: false))
             return []
-        case .observed, .woke:
-            return []
-        case .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .observed, .woke: return []
+        case .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenLeasing(
-        _ until: Timestamp, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenLeasing(_ until: Timestamp, _ event: Event, at now: Timestamp) throws(IllegalEvent)
+        -> [Action]
+    {
         switch event {
         case .leased(let lease):
             if isAbandoned {
@@ -155,16 +191,14 @@ extension MachineChange {
         case .abandon:
             isAbandoned = true
             return []
-        case .observed, .woke:
-            return []
-        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .observed, .woke: return []
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenLeaseTaken(
-        _ until: Timestamp, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenLeaseTaken(_ until: Timestamp, _ event: Event, at now: Timestamp) throws(IllegalEvent)
+        -> [Action]
+    {
         switch event {
         case .woke:
             state = .leasing(until: until)
@@ -172,36 +206,27 @@ extension MachineChange {
         case .proceed:
             mayProceed = true
             return []
-        case .abandon:
-            return finish(.failed(reason: "stopped before its update", mayHaveChanged: false))
-        case .observed:
-            return []
-        case .begin, .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .abandon: return finish(.failed(reason: "stopped before its update", mayHaveChanged: false))
+        case .observed: return []
+        case .begin, .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenHeld(
-        _ lease: Lease, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenHeld(_ lease: Lease, _ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action] {
         switch event {
         case .proceed:
             mayProceed = true
-            state = .updating(lease: lease, attempt: 1)
+            state = .updating(lease: lease, attempt: attemptsMade + 1)
             return [.update(lease)]
-        case .woke:
-            return refreshIfDue(lease, at: now)
+        case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .held(lease: refreshed)
             return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
         case .failed(.refresh, let failure):
-            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: false))
-        case .abandon:
-            return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: false))
-        case .observed:
-            return []
-        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: isUncertain))
+        case .abandon: return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: isUncertain))
+        case .observed: return []
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 }
@@ -209,9 +234,9 @@ extension MachineChange {
 // MARK: - Changing it
 
 extension MachineChange {
-    private mutating func whenUpdating(
-        _ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenUpdating(_ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp)
+        throws(IllegalEvent) -> [Action]
+    {
         switch event {
         case .changed(let machine):
             if isAbandoned { return release(lease, .failed(reason: "stopped after its update", mayHaveChanged: true)) }
@@ -221,32 +246,30 @@ extension MachineChange {
                 state = .looking(lease: lease, attempt: attempt)
                 return [.look]
             }
-            return release(lease, .failed(reason: "the update was refused: \(failure.text)", mayHaveChanged: false))
-        case .woke:
-            return refreshIfDue(lease, at: now)
+            return release(
+                lease, .failed(reason: "the update was refused: \(failure.text)", mayHaveChanged: isUncertain))
+        case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .updating(lease: refreshed, attempt: attempt)
             return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
-        case .failed(.refresh, _):
-            return []  // the update itself tells whether the lease still held
+        case .failed(.refresh, _): return []  // the update itself tells whether the lease still held
         case .abandon:
             isAbandoned = true
             return []
-        case .proceed, .observed:
-            return []
-        case .begin, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .proceed, .observed: return []
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenLooking(
-        _ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenLooking(_ lease: Lease, _ attempt: Int, _ event: Event, at now: Timestamp)
+        throws(IllegalEvent) -> [Action]
+    {
         switch event {
         case .changed(let machine):
-            let isOurs = machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue
+            let isOurs = machine.config.metadata(Bookkeeping.operation) == plan.operation.rawValue
             if isAbandoned {
-                return release(lease, .failed(reason: "stopped during its update", mayHaveChanged: isOurs))
+                return release(
+                    lease, .failed(reason: "stopped during its update", mayHaveChanged: isOurs || isUncertain))
             }
             if isOurs { return bringUp(machine.id, machine.instance, under: lease, at: now) }
             guard case .existing(_, machine.instance) = plan.target else {
@@ -258,33 +281,29 @@ extension MachineChange {
                     lease,
                     .failed(
                         reason: "the platform took the update \(attempt) times and never applied it",
-                        mayHaveChanged: false))
+                        mayHaveChanged: isUncertain))
             }
             return pause(under: lease, after: attempt, at: now)
         case .failed(.look, let failure):
             return release(
                 lease,
                 .failed(reason: "whether the update happened could not be seen: \(failure.text)", mayHaveChanged: true))
-        case .woke:
-            return refreshIfDue(lease, at: now)
+        case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .looking(lease: refreshed, attempt: attempt)
             return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
-        case .failed(.refresh, _):
-            return []
+        case .failed(.refresh, _): return []
         case .abandon:
             isAbandoned = true
             return []
-        case .proceed, .observed:
-            return []
-        case .begin, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .proceed, .observed: return []
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenCreating(
-        _ attempt: Int, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenCreating(_ attempt: Int, _ event: Event, at now: Timestamp) throws(IllegalEvent)
+        -> [Action]
+    {
         switch event {
         case .changed(let machine):
             if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
@@ -295,22 +314,30 @@ extension MachineChange {
                 state = .seeking(attempt: attempt)
                 return [.seek]
             }
-            return finish(.failed(reason: "the machine could not be created: \(failure.text)", mayHaveChanged: false))
+            return finish(
+                .failed(reason: "the machine could not be created: \(failure.text)", mayHaveChanged: isUncertain))
         case .abandon:
             isAbandoned = true
             return []
-        case .proceed, .observed, .woke:
-            return []
-        case .begin, .leased, .absent, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .proceed, .observed, .woke: return []
+        case .begin, .leased, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenSeeking(
-        _ attempt: Int, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenSeeking(_ attempt: Int, _ event: Event, at now: Timestamp) throws(IllegalEvent)
+        -> [Action]
+    {
         switch event {
         case .changed(let machine):
+            // An earlier attempt of the same run may have been answered by nobody, and made the very machine.
+            let isOwn =
+                machine.config.metadata(Bookkeeping.operation) == plan.operation.rawValue
+                || machine.config.metadata(Bookkeeping.run) == plan.config.metadata(Bookkeeping.run)
+                    && machine.config.substance == plan.config.substance
+            guard isOwn else {
+                return finish(
+                    .failed(reason: "another run has made a machine of this name", mayHaveChanged: isUncertain))
+            }
             if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
             return bringUp(machine.id, machine.instance, under: nil, at: now)
         case .absent:
@@ -325,15 +352,12 @@ extension MachineChange {
         case .failed(.seek, let failure):
             return finish(
                 .failed(
-                    reason: "whether the machine was created could not be seen: \(failure.text)",
-                    mayHaveChanged: true))
+                    reason: "whether the machine was created could not be seen: \(failure.text)", mayHaveChanged: true))
         case .abandon:
             isAbandoned = true
             return []
-        case .proceed, .observed, .woke:
-            return []
-        case .begin, .leased, .reached, .waitTimedOut, .released, .failed:
-            throw illegal(event)
+        case .proceed, .observed, .woke: return []
+        case .begin, .leased, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
         }
     }
 
@@ -352,11 +376,13 @@ extension MachineChange {
         _ lease: Lease?, _ attempt: Int, _ until: Timestamp, _ event: Event, at now: Timestamp
     ) throws(IllegalEvent) -> [Action] {
         switch (event, lease) {
-        case (.woke, _) where now < until:
-            return refreshIfDue(lease, at: now)
+        case (.woke, _) where now < until: return refreshIfDue(lease, at: now)
         case (.woke, let lease?):
-            state = .updating(lease: lease, attempt: attempt + 1)
-            return [.update(lease)]
+            // Whether the machine may be taken away is asked anew: the others may be worse off by now.
+            attemptsMade = attempt
+            mayProceed = false
+            state = .held(lease: lease)
+            return refreshIfDue(lease, at: now)
         case (.woke, nil):
             state = .creating(attempt: attempt + 1)
             return [.create]
@@ -364,13 +390,11 @@ extension MachineChange {
             state = .pausing(lease: refreshed, attempt: attempt, until: until)
             return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
         case (.failed(.refresh, let failure), let lease?):
-            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: false))
+            return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: isUncertain))
         case (.abandon, let lease?):
-            return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: false))
-        case (.abandon, nil):
-            return finish(MachineChange.uncreated)
-        case (.proceed, _), (.observed, _):
-            return []
+            return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: isUncertain))
+        case (.abandon, nil): return finish(MachineChange.uncreated)
+        case (.proceed, _), (.observed, _): return []
         case (.begin, _), (.leased, nil), (.changed, _), (.absent, _), (.reached, _), (.waitTimedOut, _),
             (.released, _), (.failed, _):
             throw illegal(event)
@@ -381,9 +405,8 @@ extension MachineChange {
 // MARK: - Bringing it up
 
 extension MachineChange {
-    private mutating func whenStarting(
-        _ hold: Hold, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenStarting(_ hold: Hold, _ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action]
+    {
         switch event {
         case .reached:
             guard plan.config.checkCount > 0 else { return succeed(hold) }
@@ -417,20 +440,15 @@ extension MachineChange {
         case .leased(let refreshed):
             state = .starting(hold: renewed(hold, refreshed))
             return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
-        case .failed(.refresh, let failure):
-            return [.cancelWait] + fail(hold, "the lease was lost: \(failure.text)")
-        case .failed(.look, _), .proceed:
-            return []
-        case .abandon:
-            return [.cancelWait] + fail(hold, "stopped while it started")
-        case .begin, .absent, .released, .failed:
-            throw illegal(event)
+        case .failed(.refresh, let failure): return [.cancelWait] + fail(hold, "the lease was lost: \(failure.text)")
+        case .failed(.look, _), .proceed: return []
+        case .abandon: return [.cancelWait] + fail(hold, "stopped while it started")
+        case .begin, .absent, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenChecking(
-        _ hold: Hold, _ event: Event, at now: Timestamp
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenChecking(_ hold: Hold, _ event: Event, at now: Timestamp) throws(IllegalEvent) -> [Action]
+    {
         switch event {
         case .observed(let observation):
             if let reason = ruin(of: observation, under: hold) { return fail(hold, reason) }
@@ -441,8 +459,7 @@ extension MachineChange {
             }
             guard now < hold.deadline else {
                 let check = observation.failingCheck.isEmpty ? "no result yet" : observation.failingCheck
-                return fail(
-                    hold, "its checks did not pass within \(MachineChange.text(plan.waitTimeout)) (\(check))")
+                return fail(hold, "its checks did not pass within \(MachineChange.text(plan.waitTimeout)) (\(check))")
             }
             return []
         case .changed(let machine):
@@ -455,34 +472,28 @@ extension MachineChange {
         case .leased(let refreshed):
             state = .checking(hold: renewed(hold, refreshed))
             return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
-        case .failed(.refresh, let failure):
-            return fail(hold, "the lease was lost: \(failure.text)")
-        case .failed(.look, _), .failed(.wait, _), .reached, .waitTimedOut, .proceed:
-            return []
-        case .abandon:
-            return fail(hold, "stopped while its checks ran")
-        case .begin, .absent, .released, .failed:
-            throw illegal(event)
+        case .failed(.refresh, let failure): return fail(hold, "the lease was lost: \(failure.text)")
+        case .failed(.look, _), .failed(.wait, _), .reached, .waitTimedOut, .proceed: return []
+        case .abandon: return fail(hold, "stopped while its checks ran")
+        case .begin, .absent, .released, .failed: throw illegal(event)
         }
     }
 
-    private mutating func whenReleasing(
-        _ lease: Lease, _ result: Result, _ event: Event
-    ) throws(IllegalEvent) -> [Action] {
+    private mutating func whenReleasing(_ lease: Lease, _ result: Result, _ event: Event) throws(IllegalEvent)
+        -> [Action]
+    {
         switch event {
         case .released, .failed(.release, _):
             // A lease whose release failed ends by itself after its time to live.
             return finish(result)
-        case .leased, .failed, .observed, .changed, .reached, .waitTimedOut, .proceed, .abandon, .woke:
-            return []
-        case .begin, .absent:
-            throw illegal(event)
+        case .leased, .failed, .observed, .changed, .reached, .waitTimedOut, .proceed, .abandon, .woke: return []
+        case .begin, .absent: throw illegal(event)
         }
     }
 
-    private mutating func bringUp(
-        _ machine: MachineID, _ version: InstanceID, under lease: Lease?, at now: Timestamp
-    ) -> [Action] {
+    private mutating func bringUp(_ machine: MachineID, _ version: InstanceID, under lease: Lease?, at now: Timestamp)
+        -> [Action]
+    {
         let hold = Hold(machine: machine, version: version, lease: lease, deadline: now + plan.waitTimeout)
         guard !plan.skipLaunch else { return succeed(hold) }
         state = .starting(hold: hold)
@@ -524,6 +535,7 @@ extension MachineChange {
     }
 
     private mutating func release(_ lease: Lease, _ result: Result) -> [Action] {
+        guard plan.borrowedLease == nil else { return finish(result) }
         state = .releasing(lease: lease, result: result)
         return [.releaseLease(lease)]
     }
@@ -554,6 +566,6 @@ extension MachineChange {
 extension Observation {
     /// Runs with all its checks passing, cordoned or not.
     func isRunningHealthily(expectedChecks: Int) -> Bool {
-        state == "started" && checksReported >= expectedChecks && checksPassing == checksReported
+        state == "started" && isHostReachable && checksReported >= expectedChecks && checksPassing == checksReported
     }
 }

@@ -11,14 +11,20 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// How wide a rollout may be.
     package struct Limits: Hashable, Codable, Sendable {
         package var maxUnavailable: MaxUnavailable
-        /// The fewest available machines allowed in every group that serves, at any instant.
-        package var servingFloor: Int
+        /// The fewest available machines allowed in every group that takes traffic, at any instant; nil for one
+        /// wherever one can be spared.
+        package var servingFloor: Int?
+        /// Whether one machine of a group may always be taken away, whatever the floor says.
+        package var alwaysSparesOne: Bool
         /// How long the rollout waits for the floor to allow its next step.
         package var patience: Duration
 
-        package init(maxUnavailable: MaxUnavailable, servingFloor: Int, patience: Duration) {
+        package init(
+            maxUnavailable: MaxUnavailable, servingFloor: Int?, alwaysSparesOne: Bool = false, patience: Duration
+        ) {
             self.maxUnavailable = maxUnavailable
             self.servingFloor = servingFloor
+            self.alwaysSparesOne = alwaysSparesOne
             self.patience = patience
         }
     }
@@ -61,6 +67,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     package private(set) var members: [MachineID: FleetMember]
     package private(set) var view: [MachineID: Observation]
     private let groupSizes: [ProcessGroup: Int]
+    private let servingGroups: Set<ProcessGroup>
     private var pending: [RolloutItem]
     private var active: [String: MachineChange] = [:]
     private var items: [String: RolloutItem]
@@ -71,6 +78,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private var blockedSince: Timestamp?
     private var failure: String?
     private var isStopped = false
+    /// Names of machines that were not there when their creation was given up: it may yet happen.
+    private var uncreated: Set<String> = []
     private var changed: Set<String> = []
     /// The machines created, by the name they were created with.
     package private(set) var created: [String: MachineID] = [:]
@@ -90,18 +99,55 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         var sizes: [ProcessGroup: Int] = [:]
         for member in plan.members { sizes[member.group, default: 0] += 1 }
         groupSizes = sizes
+        servingGroups = Set(plan.members.filter(\.hasServices).map(\.group))
     }
 
     /// Whether an answer belongs to this rollout.
-    package func awaits(_ action: ActionID) -> Bool {
-        routes[action] != nil
-    }
+    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
 
     /// What the rollout is waiting for, for people; empty where it is not waiting.
     package var waitingFor: String {
         if blockedSince != nil { return "enough healthy machines to go on without breaking the serving floor" }
         let names = active.filter { !$0.value.isFinished && $0.value.result == nil }.keys.sorted()
         return names.isEmpty ? "" : names.map { "\($0) \(active[$0]?.phase.rawValue ?? "")" }.joined(separator: ", ")
+    }
+
+    /// What a rollout leaves behind whose process ended in the middle of it.
+    package struct Remains: Hashable, Sendable {
+        /// Machines that may run something new, by id, or by name where they were to be created.
+        package var changed: [String] = []
+        /// Machines whose change had begun and not ended: a call for one of them may still be under way.
+        package var unsettled: [MachineID] = []
+        /// Machines to which something was sent that may yet happen, whatever a look has shown.
+        package var uncertain: [MachineID] = []
+        /// Leases that are known of.
+        package var leases: [MachineID: LeaseNonce] = [:]
+        /// Names of machines whose creation may still be under way.
+        package var unsettledCreates: [String] = []
+
+        package init() {}
+    }
+
+    /// What is left where nobody goes on with the rollout.
+    package var remains: Remains {
+        var remains = Remains()
+        var touched = changed
+        for (key, change) in active {
+            let isSettled = change.result != nil && !change.isMutationOpen
+            if case .existing(let machine, _) = change.plan.target {
+                if !change.isFinished { remains.unsettled.append(machine) }
+                if let lease = change.ownLease { remains.leases[machine] = lease }
+                if change.isUncertain, change.hasNotSucceeded { remains.uncertain.append(machine) }
+            } else if change.isMutationOpen || uncreated.contains(key) {
+                remains.unsettledCreates.append(key)
+            }
+            if !isSettled, change.isDisturbing || change.isMutationOpen { touched.insert(key) }
+        }
+        remains.changed = touched.sorted()
+        remains.unsettled.sort()
+        remains.uncertain.sort()
+        remains.unsettledCreates.sort()
+        return remains
     }
 
     package mutating func start(_ agenda: inout Agenda) throws(IllegalEvent) {
@@ -118,20 +164,16 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         try advance(&agenda)
     }
 
-    package mutating func handle(
-        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         guard let route = routes.removeValue(forKey: action) else {
             throw IllegalEvent(state: "rolling", event: "an answer to \(action), which was not asked")
         }
         switch route {
-        case .pollDue:
-            isPolling = false
+        case .pollDue: isPolling = false
         case .poll:
             isPolling = false
             try polled(answer, &agenda)
-        case .wake(let key):
-            try step(key, .woke, &agenda)
+        case .wake(let key): try step(key, .woke, &agenda)
         case .change(let key, let asked):
             if asked == .wait { waits[key] = nil }
             let event = try MachineChange.Event(answer, to: asked, named: key)
@@ -167,8 +209,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             if pollFailures >= RollingRollout.maxPollFailures {
                 try fail("the platform can't be seen any more: \(failure.text)", &agenda)
             }
-        default:
-            throw IllegalEvent(state: "polling", event: "\(answer)")
+        default: throw IllegalEvent(state: "polling", event: "\(answer)")
         }
     }
 
@@ -196,38 +237,41 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         guard outcome == nil else { return }
         settle()
         guard outcome == nil else { return }
-        var waitsForFloor = false
-        // What is leased ahead comes before what is not begun.
-        for key in active.keys.sorted() {
-            guard let change = active[key], change.mayProceed == false, change.result == nil, let item = items[key],
-                failure == nil
-            else { continue }
-            switch decide(item) {
-            case .begin: try step(key, .proceed, &agenda)
-            case .leaseAhead, .wait: break
-            case .waitForFloor: waitsForFloor = true
-            }
-        }
+        // What is leased already comes before what is not begun; and a lease of the run's own is there at once.
+        var waitsForFloor = try proceedWithHeld(&agenda)
         for item in pending where failure == nil {
             switch decide(item) {
             case .begin:
                 pending.removeAll { $0.key == item.key }
                 try begin(item, proceeding: true, &agenda)
-            case .leaseAhead:
+            case .lease:
                 pending.removeAll { $0.key == item.key }
                 try begin(item, proceeding: false, &agenda)
-            case .wait:
-                break
-            case .waitForFloor:
-                waitsForFloor = true
+            case .wait: break
+            case .waitForFloor: waitsForFloor = true
             }
         }
+        waitsForFloor = try proceedWithHeld(&agenda) || waitsForFloor
         try watchTheFloor(waitsForFloor, &agenda)
         settle()
         if needsPolling, !isPolling {
             isPolling = true
             routes[agenda.perform(.wake(at: agenda.now + RollingRollout.pollInterval))] = .pollDue
         }
+    }
+
+    /// A lease may come long after it was asked for: whether the machine may be taken away is decided when it is there.
+    private mutating func proceedWithHeld(_ agenda: inout Agenda) throws(IllegalEvent) -> Bool {
+        var waitsForFloor = false
+        for key in active.keys.sorted() {
+            guard let change = active[key], change.isHeld, failure == nil, let item = items[key] else { continue }
+            switch decide(item) {
+            case .begin: try step(key, .proceed, &agenda)
+            case .lease, .wait: break
+            case .waitForFloor: waitsForFloor = true
+            }
+        }
+        return waitsForFloor
     }
 
     private mutating func watchTheFloor(_ isWaiting: Bool, _ agenda: inout Agenda) throws(IllegalEvent) {
@@ -239,35 +283,54 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         blockedSince = since
         if agenda.now - since >= limits.patience {
             try fail(
-                "the serving floor of \(limits.servingFloor) left no machine that could be taken away within "
-                    + MachineChange.text(limits.patience), &agenda)
+                "the serving floor\(limits.servingFloor.map { " of \($0)" } ?? "") left no machine that could be taken "
+                    + "away within " + MachineChange.text(limits.patience), &agenda)
         }
     }
 
-    private enum Choice {
-        case begin, leaseAhead, wait, waitForFloor
-    }
+    private enum Choice { case begin, lease, wait, waitForFloor }
 
     private func decide(_ item: RolloutItem) -> Choice {
-        let busy = active.filter { $0.value.mayProceed && $0.value.result == nil }
+        let busy = active.keys.filter { active[$0]?.mayProceed == true && active[$0]?.result == nil }
         guard case .existing(let machine, _) = item.change.target else {
-            let creating = busy.keys.count { items[$0]?.change.target.isNew == true }
-            return creating < RollingRollout.maxParallelWithoutTraffic ? .begin : .wait
+            let creating = busy.count { items[$0]?.change.target.isNew == true }
+            // The first machine of an app comes alone: two runs that both take it for theirs to make meet at its name.
+            let width = members.isEmpty && created.isEmpty ? 1 : RollingRollout.maxParallelWithoutTraffic
+            return creating < width ? .begin : .wait
         }
-        let inGroup = busy.keys.filter { items[$0]?.group == item.group && items[$0]?.change.target.isNew == false }
-        guard takesTraffic(machine) else {
-            let quiet = inGroup.count { !takesTrafficBefore($0) }
-            return quiet < RollingRollout.maxParallelWithoutTraffic ? .begin : .wait
+        let isHeld = active[item.key]?.isHeld == true
+        let serves = takesTraffic(machine)
+        let going = busy.count { isOfGroup($0, item.group) && takesTrafficBefore($0) == serves }
+        let leased = active.keys.count { key in
+            guard let change = active[key], !change.mayProceed, change.result == nil, isOfGroup(key, item.group),
+                case .existing(let other, _) = change.plan.target
+            else { return false }
+            return takesTraffic(other) == serves
+        }
+        guard serves else {
+            let width = RollingRollout.maxParallelWithoutTraffic
+            return isHeld ? (going < width ? .begin : .wait) : (going + leased < width ? .lease : .wait)
         }
         let width = limits.maxUnavailable.machines(of: groupSizes[item.group] ?? 1)
-        let serving = inGroup.count { takesTrafficBefore($0) }
-        guard serving < width else {
-            // One lease ahead for each place, so that the next update leaves as soon as a machine is healthy.
-            let ahead = active.keys.count { active[$0]?.mayProceed == false && items[$0]?.group == item.group }
-            return active[item.key] == nil && ahead < width ? .leaseAhead : .wait
-        }
         let available = members.values.count { $0.group == item.group && isAvailableNow($0.id) }
-        return available - 1 >= limits.servingFloor ? .begin : .waitForFloor
+        let isSpared = available - 1 >= floor(of: item.group)
+        if isHeld { return going < width ? (isSpared ? .begin : .waitForFloor) : .wait }
+        if going + leased == 0, !isSpared { return .waitForFloor }
+        // One lease ahead for each place, so that the next update leaves as soon as a machine is healthy.
+        return going + leased < 2 * width ? .lease : .wait
+    }
+
+    private func isOfGroup(_ key: String, _ group: ProcessGroup) -> Bool {
+        guard let item = items[key] else { return false }
+        return item.group == group && !item.change.target.isNew
+    }
+
+    /// A group without services takes no traffic that could be lost.
+    private func floor(of group: ProcessGroup) -> Int {
+        guard servingGroups.contains(group) else { return 0 }
+        let size = groupSizes[group] ?? 0
+        let floor = limits.servingFloor ?? (size > 1 ? 1 : 0)
+        return limits.alwaysSparesOne ? min(floor, max(0, size - 1)) : floor
     }
 
     /// Whether changing the machine takes something away from the app's users.
@@ -276,9 +339,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         return observation.isServing(expectedChecks: member.expectedChecks)
     }
 
-    private func takesTrafficBefore(_ key: String) -> Bool {
-        disturbedWhileServing.contains(key)
-    }
+    private func takesTrafficBefore(_ key: String) -> Bool { disturbedWhileServing.contains(key) }
 
     private var disturbedWhileServing: Set<String> = []
 
@@ -293,9 +354,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         return member.isAvailable(observation)
     }
 
-    private mutating func begin(
-        _ item: RolloutItem, proceeding: Bool, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    private mutating func begin(_ item: RolloutItem, proceeding: Bool, _ agenda: inout Agenda) throws(IllegalEvent) {
         active[item.key] = MachineChange(item.change)
         if proceeding { try step(item.key, .proceed, &agenda) }
         try step(item.key, .begin, &agenda)
@@ -322,9 +381,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     // MARK: - One machine
 
-    private mutating func step(
-        _ key: String, _ event: MachineChange.Event, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    private mutating func step(_ key: String, _ event: MachineChange.Event, _ agenda: inout Agenda) throws(IllegalEvent)
+    {
         guard var change = active[key], let item = items[key] else { return }
         let before = change.phase
         let hadResult = change.result != nil
@@ -342,6 +400,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 arrived(machine, version, item)
                 note(item, .done, "", &agenda)
             case .failed(let reason, let mayHaveChanged):
+                if item.change.target.isNew, mayHaveChanged { uncreated.insert(key) }
                 if mayHaveChanged { changed.insert(key) } else { changed.remove(key) }
                 note(item, .failed, reason, &agenda)
                 try fail("\(key): \(reason)", &agenda)
@@ -354,7 +413,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// Keeps what an answer shows of a machine that this rollout changed; of any other it keeps nothing.
     private mutating func remember(_ machine: FleetMachine, as step: MachineChange.Step, _ key: String) {
         guard let plan = items[key]?.change else { return }
-        let isMarked = machine.config.metadata[Bookkeeping.operation] == plan.operation.rawValue
+        let isMarked = machine.config.metadata(Bookkeeping.operation) == plan.operation.rawValue
         // A look may show what was there before; every other answer is about the change itself.
         guard isMarked || step != .look || machine.instance == installed[machine.id]?.instance else { return }
         installed[machine.id] = machine
@@ -382,9 +441,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private mutating func perform(_ action: MachineChange.Action, for item: RolloutItem, _ agenda: inout Agenda) {
         let key = item.key
         let machine: MachineID =
-            if case .existing(let id, _) = item.change.target {
-                id
-            } else {
+            if case .existing(let id, _) = item.change.target { id } else {
                 active[key].flatMap(machineID(of:)) ?? MachineID("")
             }
         let seconds = Int(MachineChange.leaseTimeToLive.inSeconds)
@@ -408,8 +465,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         case .create:
             guard case .new(let name, let region) = item.change.target else { return }
             ask(
-                .create(
-                    name: name, region: region, config: item.change.config, skipLaunch: item.change.skipLaunch),
+                .create(name: name, region: region, config: item.change.config, skipLaunch: item.change.skipLaunch),
                 .create)
         case .seek: ask(.machines, .seek)
         case .wait(let machine, let version, let seconds):
@@ -419,14 +475,11 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 routes[id] = nil
                 agenda.performAndForget(.cancel(action: id))
             }
-        case .wake(let at):
-            routes[agenda.perform(.wake(at: at))] = .wake(key: key)
+        case .wake(let at): routes[agenda.perform(.wake(at: at))] = .wake(key: key)
         }
     }
 
-    private func note(
-        _ item: RolloutItem, _ phase: MachineProgress.Phase, _ detail: String, _ agenda: inout Agenda
-    ) {
+    private func note(_ item: RolloutItem, _ phase: MachineProgress.Phase, _ detail: String, _ agenda: inout Agenda) {
         agenda.note(
             .machine(
                 progress: MachineProgress(
@@ -434,11 +487,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     }
 }
 
-extension MachineChange.Target {
-    var isNew: Bool {
-        if case .new = self { true } else { false }
-    }
-}
+extension MachineChange.Target { var isNew: Bool { if case .new = self { true } else { false } } }
 
 extension MachineChange.Event {
     /// Reads an answer as what it means to one machine's change.

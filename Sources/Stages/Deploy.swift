@@ -15,8 +15,11 @@ package struct Deploy: Hashable, Codable, Sendable {
         case rechecking(action: ActionID)
         /// The fleet as it is now. Next: `numbering`, `refused`, `stopped`.
         case looking(action: ActionID)
-        /// The platform's release record. Next: `recording`, `refused`, `stopped`.
+        /// The platform's release record. Next: `recording`, `seeking`, `refused`, `stopped`.
         case numbering(action: ActionID)
+        /// The answer to it was lost; the platform's list says whether there is one. Next: `recording`, `refused`,
+        /// `stopped`.
+        case seeking(action: ActionID)
         /// The ledger's, durable before the first change. Next: `rolling`, `refused`, `stopped`.
         case recording(action: ActionID)
         /// Next: `completing`, `failed`, `stopped`.
@@ -41,26 +44,41 @@ package struct Deploy: Hashable, Codable, Sendable {
     package private(set) var overriddenRule: String?
 
     private var plan: FleetPlan?
+    /// The fleet that the plan was made for.
+    private var looked: [FleetMachine] = []
     /// Whether it was told to stop while an answer is outstanding that opens something elsewhere.
     private var isStopping = false
     private let request: RunRequest
     private let commit: Commit?
     private let image: BuiltImage
     private let hasNoMachinesYet: Bool
+    /// Leases that the run itself holds.
+    private var leases: [MachineID: LeaseNonce]
+    /// The newest release that the platform knew before this one.
+    private let newestRelease: ReleaseNumber?
+    /// How often it was begun anew after its process had died.
+    private var resumptions = 0
 
-    package init(_ request: RunRequest, commit: Commit?, image: BuiltImage, hasNoMachinesYet: Bool) {
+    package init(
+        _ request: RunRequest, commit: Commit?, image: BuiltImage, hasNoMachinesYet: Bool,
+        leases: [MachineID: LeaseNonce] = [:], newestRelease: ReleaseNumber? = nil
+    ) {
         self.request = request
         self.commit = commit
         self.image = image
         self.hasNoMachinesYet = hasNoMachinesYet
+        self.leases = leases
+        self.newestRelease = newestRelease
     }
 
     package func awaits(_ action: ActionID) -> Bool {
         switch state {
-        case .rechecking(action), .looking(action), .numbering(action), .recording(action), .completing(action): true
+        case .rechecking(action), .looking(action), .numbering(action), .seeking(action), .recording(action),
+            .completing(action):
+            true
         case .rolling: rollout?.awaits(action) ?? false
-        case .waiting, .rechecking, .looking, .numbering, .recording, .completing, .deployed, .failed, .refused,
-            .stopped:
+        case .waiting, .rechecking, .looking, .numbering, .seeking, .recording, .completing, .deployed, .failed,
+            .refused, .stopped:
             false
         }
     }
@@ -72,19 +90,24 @@ package struct Deploy: Hashable, Codable, Sendable {
         return result
     }
 
+    /// The version that each machine of the new release is on.
+    package var versions: [MachineID: InstanceID] {
+        var result: [MachineID: InstanceID] = [:]
+        let unchanged = Set(plan?.unchanged ?? [])
+        for machine in looked where unchanged.contains(machine.id) { result[machine.id] = machine.instance }
+        for (id, machine) in rollout?.installed ?? [:] { result[id] = machine.instance }
+        return result
+    }
+
     package mutating func begin(_ agenda: inout Agenda) {
-        if request.settings.hasWindow {
-            state = .rechecking(action: agenda.perform(.window))
-        } else {
-            look(&agenda)
-        }
+        if request.settings.hasWindow { state = .rechecking(action: agenda.perform(.window)) } else { look(&agenda) }
     }
 
     package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
         switch state {
         case .waiting, .rechecking, .looking: state = .stopped(changed: [])
         // What is being opened elsewhere can be closed only once its name is known.
-        case .numbering, .recording: isStopping = true
+        case .numbering, .seeking, .recording: isStopping = true
         case .rolling:
             try rollout?.stop(&agenda)
             try afterRollout(&agenda)
@@ -93,9 +116,50 @@ package struct Deploy: Hashable, Codable, Sendable {
         }
     }
 
-    package mutating func handle(
-        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    /// Whether machines may have been changed.
+    package var hasTouchedFleet: Bool {
+        // Whatever it does now, it had begun before its process died.
+        if resumptions > 0 { return true }
+        return switch state {
+        case .rolling, .completing, .deployed, .failed: rollout != nil
+        case .stopped(let changed): !changed.isEmpty
+        case .waiting, .rechecking, .looking, .numbering, .seeking, .recording, .refused: false
+        }
+    }
+
+    /// Whether it only waits to know what it may have opened elsewhere; it changes nothing any more.
+    package var isWithdrawing: Bool { isStopping }
+
+    /// What it leaves behind where its process ended in the middle of it.
+    package var remains: RollingRollout.Remains {
+        var remains = rollout?.remains ?? .init()
+        if case .completing = state { remains.changed = rolled }
+        return remains
+    }
+
+    /// Comes to an end without a change, after its process died before the first one: what it may have opened elsewhere
+    /// is found, so that it can be closed.
+    package mutating func withdraw(_ agenda: inout Agenda) {
+        isStopping = true
+        switch state {
+        case .numbering, .seeking: seek(&agenda)
+        case .recording:
+            guard let release else { return }
+            state = .recording(action: agenda.perform(.ledger(entry: .record(release: release))))
+        case .waiting, .rechecking, .looking, .rolling, .completing, .deployed, .failed, .refused, .stopped:
+            state = .stopped(changed: [])
+        }
+    }
+
+    /// Goes on after its process died, from what the fleet now is.
+    package mutating func resume(leases: [MachineID: LeaseNonce], _ agenda: inout Agenda) {
+        self.leases = leases
+        resumptions += 1
+        rollout = nil
+        look(&agenda)
+    }
+
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         guard awaits(action) else { throw IllegalEvent(state: "\(state)", event: "an answer to \(action)") }
         switch (state, answer) {
         case (.rolling, _):
@@ -110,26 +174,25 @@ package struct Deploy: Hashable, Codable, Sendable {
                 if !decision.isOpen { overriddenRule = decision.rule }
                 look(&agenda)
             }
-        case (.looking, .machines(let fleet)):
-            try looked(fleet, &agenda)
-        case (.numbering, .platformRelease(let id, let number)):
-            numbered(id, number, &agenda)
+        case (.looking, .machines(let fleet)): try looked(fleet, &agenda)
+        case (.numbering, .platformRelease(let id, let number)): numbered(id, number, &agenda)
         case (.recording, .done):
-            if isStopping { state = .stopped(changed: []) } else { try roll(&agenda) }
-        case (.completing, .done):
-            state = .deployed
+            if isStopping { state = .stopped(changed: []) } else { try roll(over: before, &agenda) }
+        case (.completing, .done): state = .deployed
         case (.completing, .failed(let failure)):
             state = .failed(reason: "what was deployed could not be recorded: \(failure.text)", changed: rolled)
-        case (.numbering, .failed) where isStopping, (.recording, .failed) where isStopping:
+        case (.seeking, .platformReleases(let list)): sought(list, &agenda)
+        case (.numbering, .failed(let failure)) where failure.isAmbiguous: seek(&agenda)
+        case (.numbering, .failed) where isStopping, (.seeking, .failed) where isStopping,
+            (.recording, .failed) where isStopping:
             state = .stopped(changed: [])
-        case (.rechecking, .failed(let failure)), (.looking, .failed(let failure)),
-            (.numbering, .failed(let failure)), (.recording, .failed(let failure)):
+        case (.rechecking, .failed(let failure)), (.looking, .failed(let failure)), (.numbering, .failed(let failure)),
+            (.seeking, .failed(let failure)), (.recording, .failed(let failure)):
             state = .refused(
                 refusal: Refusal(
                     failure.code == .unavailable ? .unavailable : .refused, failure.text,
                     hints: failure.hint.isEmpty ? [] : [failure.hint]))
-        default:
-            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        default: throw IllegalEvent(state: "\(state)", event: "\(answer)")
         }
     }
 
@@ -140,7 +203,9 @@ package struct Deploy: Hashable, Codable, Sendable {
     }
 
     private mutating func looked(_ fleet: [FleetMachine], _ agenda: inout Agenda) throws(IllegalEvent) {
-        before = fleet
+        looked = fleet
+        // After a resumption the fleet is half-changed; what it was before stays what a rollback goes by.
+        if resumptions == 0 { before = fleet }
         let managed = fleet.filter(\.isManaged)
         if managed.isEmpty, !hasNoMachinesYet {
             state = .refused(
@@ -149,8 +214,43 @@ package struct Deploy: Hashable, Codable, Sendable {
                     hints: ["an empty list is not taken for a first deploy; try again"]))
             return
         }
+        let guards = AppClaim.guards(of: fleet, staying: Set(request.settings.flyToml.groups))
+        guard guards.allSatisfy({ leases[$0] != nil }) || hasNoMachinesYet else {
+            state = .refused(
+                refusal: Refusal(
+                    .unavailable, "the app's first machine is another than a moment ago",
+                    hints: ["somebody else changes the fleet; try again when they are done"]))
+            return
+        }
+        guard release == nil else {
+            try roll(over: fleet, &agenda)
+            return
+        }
         state = .numbering(
             action: agenda.perform(.platform(call: .createRelease(image: image.reference, strategy: "rolling"))))
+    }
+
+    private mutating func seek(_ agenda: inout Agenda) {
+        state = .seeking(action: agenda.perform(.platform(call: .releases(limit: Deploy.maxReleasesSought))))
+    }
+
+    /// Releases of the platform among which a lost one is looked for.
+    package static let maxReleasesSought = 5
+
+    /// A release that is newer than all that were known, open, and of the same image is the one that was asked for.
+    private mutating func sought(_ list: [PlatformReleaseEntry], _ agenda: inout Agenda) {
+        let known = newestRelease?.value ?? 0
+        if let found = list.first(where: {
+            $0.isOpen && $0.number.value > known && ($0.image.isEmpty || $0.image == image.reference)
+        }) {
+            numbered(found.id, found.number, &agenda)
+        } else if isStopping {
+            state = .stopped(changed: [])
+        } else {
+            state = .refused(
+                refusal: Refusal(
+                    .unavailable, "the platform did not take the release record", hints: ["try again in a moment"]))
+        }
     }
 
     private mutating func numbered(_ id: String, _ number: ReleaseNumber, _ agenda: inout Agenda) {
@@ -167,10 +267,11 @@ package struct Deploy: Hashable, Codable, Sendable {
         state = .recording(action: agenda.perform(.ledger(entry: .record(release: record))))
     }
 
-    private mutating func roll(_ agenda: inout Agenda) throws(IllegalEvent) {
+    private mutating func roll(over fleet: [FleetMachine], _ agenda: inout Agenda) throws(IllegalEvent) {
+        let attempt = resumptions == 0 ? "" : "\(resumptions)."
         let plan = FleetPlan.make(
-            fleet: before, waitTimeout: request.settings.waitTimeout, additions: additions(),
-            operation: { OperationID("\(request.run)/\($0)") },
+            fleet: fleet, waitTimeout: request.settings.waitTimeout, additions: additions(to: fleet), leases: leases,
+            operation: { OperationID("\(request.run)/\(attempt)\($0)") },
             wanted: { machine in
                 let group = machine.config.processGroup
                 guard request.settings.flyToml.groups.contains(group) else { return nil }
@@ -185,11 +286,10 @@ package struct Deploy: Hashable, Codable, Sendable {
                         machine: machine.rawValue, group: member.group, region: member.region, phase: .unchanged)))
         }
         var rollout = RollingRollout(
-            plan, view: before.map(Observation.init(of:)),
+            plan, view: fleet.map(Observation.init(of:)),
             limits: .init(
                 maxUnavailable: request.settings.maxUnavailable,
-                servingFloor: request.servingFloor(over: plan.members.count),
-                patience: request.settings.waitTimeout))
+                servingFloor: request.settings.servingFloor, patience: request.settings.waitTimeout))
         state = .rolling
         try rollout.start(&agenda)
         self.rollout = rollout
@@ -199,25 +299,32 @@ package struct Deploy: Hashable, Codable, Sendable {
     private func config(for group: ProcessGroup, onto existing: MachineConfig?) -> MachineConfig {
         var config = request.settings.flyToml.machineConfig(for: group, onto: existing)
         config.image = image.reference
-        config.metadata["fly_release_id"] = release?.platformID ?? ""
-        config.metadata["fly_release_version"] = release.map { String($0.number.value) } ?? ""
-        config.metadata[Bookkeeping.run] = request.run.rawValue
-        config.metadata[Bookkeeping.release] = release?.number.description ?? ""
+        var metadata = config.metadata
+        metadata["fly_release_id"] = release?.platformID ?? ""
+        metadata["fly_release_version"] = release.map { String($0.number.value) } ?? ""
+        metadata[Bookkeeping.run] = request.run.rawValue
+        metadata[Bookkeeping.kind] = RunKind.deploy.rawValue
+        metadata[Bookkeeping.release] = release?.number.description ?? ""
+        config.metadata = metadata
         return config
     }
 
-    /// Machines for groups that have none.
-    private func additions() -> [FleetPlan.Addition] {
+    /// Machines for groups that have none but what this run has made.
+    private func additions(to fleet: [FleetMachine]) -> [FleetPlan.Addition] {
         let toml = request.settings.flyToml
-        let present = Set(before.filter(\.isManaged).map(\.config.processGroup))
-        let region = toml.primaryRegion ?? before.first?.region ?? "ord"
-        // The last characters of a ULID are its random part; a name is unique within its app.
-        let mark = request.run.rawValue.suffix(8).lowercased()
+        let managed = fleet.filter(\.isManaged)
+        let present = Set(
+            managed.filter { $0.config.metadata(Bookkeeping.created) != request.run.rawValue }.map(
+                \.config.processGroup))
+        let names = Set(fleet.map(\.name))
+        let region = toml.primaryRegion ?? fleet.first?.region ?? "ord"
+        // The last characters of a ULID are its random part; a name is unique within its app. A first deploy holds no
+        // lease that another run would meet, so that its machines' names are what the two of them meet by.
+        let mark = hasNoMachinesYet ? "" : "-\(request.run.rawValue.suffix(8).lowercased())"
         return toml.groups.filter { !present.contains($0) }.flatMap { group in
             let count = request.settings.machineCounts[group] ?? toml.defaultMachineCount(for: group)
-            return (0..<count).map { index in
-                FleetPlan.Addition(
-                    name: "\(group)-\(mark)-\(index + 1)", region: region, config: config(for: group, onto: nil))
+            return (0..<count).map { "\(group)\(mark)-\($0 + 1)" }.filter { !names.contains($0) }.map {
+                FleetPlan.Addition(name: $0, region: region, config: config(for: group, onto: nil))
             }
         }
     }
@@ -240,7 +347,7 @@ package struct Deploy: Hashable, Codable, Sendable {
     private mutating func complete(_ agenda: inout Agenda) {
         guard var record = release else { return }
         let unchanged = Set(plan?.unchanged ?? [])
-        let machines = before.filter { unchanged.contains($0.id) } + (rollout?.installed ?? [:]).values
+        let machines = looked.filter { unchanged.contains($0.id) } + (rollout?.installed ?? [:]).values
         record.machines = machines.sorted { $0.id < $1.id }.map(RecordedMachine.init)
         release = record
         state = .completing(action: agenda.perform(.ledger(entry: .record(release: record))))

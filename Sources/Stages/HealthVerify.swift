@@ -36,6 +36,8 @@ package struct HealthVerify: Hashable, Codable, Sendable {
     package let plan: VerifyPlan
     /// The machines that must be well, with the checks their configs name.
     package let expected: [MachineID: Int]
+    /// The version each machine must be on, where that is known.
+    package let versions: [MachineID: InstanceID]
     package private(set) var state: State = .waiting
     /// When the first bad answer came; nil where there was none.
     package private(set) var firstFailureAt: Timestamp?
@@ -52,10 +54,13 @@ package struct HealthVerify: Hashable, Codable, Sendable {
     private var inspections = 0
     private var smokeTries = 0
 
-    /// - Parameter expected: the machines that must be well, with the number of checks each one's config names.
-    package init(_ plan: VerifyPlan, expected: [MachineID: Int]) {
+    /// - Parameters:
+    ///   - expected: the machines that must be well, with the number of checks each one's config names.
+    ///   - versions: the version each machine must be on, where that is known.
+    package init(_ plan: VerifyPlan, expected: [MachineID: Int], versions: [MachineID: InstanceID] = [:]) {
         self.plan = plan
         self.expected = expected
+        self.versions = versions
     }
 
     package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
@@ -210,6 +215,10 @@ package struct HealthVerify: Hashable, Codable, Sendable {
         if let crash = crash(in: list) { return crash }
         for (machine, checks) in expected.sorted(by: { $0.key < $1.key }) {
             guard let observation = list.first(where: { $0.id == machine }) else { return "machine \(machine) is gone" }
+            // A list may be older than what stands there; and what somebody else put there is not what is verified.
+            if let version = versions[machine], observation.instance != version {
+                return "machine \(machine) is on another version than was put there"
+            }
             if FleetPlan.restingStates.contains(observation.state) { continue }
             guard observation.state == "started" else { return "machine \(machine) is \(observation.state)" }
             guard observation.checksReported >= checks, observation.checksPassing == observation.checksReported else {

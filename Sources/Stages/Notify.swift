@@ -47,15 +47,23 @@ package struct Notify: Hashable, Codable, Sendable {
         settle()
     }
 
+    /// Tells again what may not have been told: the key of a notice lets whoever gets it twice drop the second.
+    package mutating func resume(_ report: RunReport, over channels: [NoticeOrder.Channel], _ agenda: inout Agenda) {
+        routes = [:]
+        state = .sending
+        for channel in channels where !delivered.contains(channel) && !kept.contains(channel) {
+            send(NoticeOrder(channel: channel, attempt: 1, report: report), &agenda)
+        }
+        settle()
+    }
+
     /// Waits no longer; the outbox keeps what was not sent.
     package mutating func stop() {
         routes = [:]
         state = .done
     }
 
-    package mutating func handle(
-        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         guard let route = routes.removeValue(forKey: action) else {
             throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
         }
@@ -73,10 +81,8 @@ package struct Notify: Hashable, Codable, Sendable {
                 let pause = Notify.firstPause * (1 << (order.attempt - 1))
                 routes[agenda.perform(.wake(at: agenda.now + pause))] = .pause(order: next)
             }
-        case (.pause(let order), .woke):
-            send(order, &agenda)
-        default:
-            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        case (.pause(let order), .woke): send(order, &agenda)
+        default: throw IllegalEvent(state: "\(state)", event: "\(answer)")
         }
         settle()
     }
@@ -85,7 +91,5 @@ package struct Notify: Hashable, Codable, Sendable {
         routes[agenda.perform(.notify(notice: order))] = .sent(order: order)
     }
 
-    private mutating func settle() {
-        if routes.isEmpty { state = .done }
-    }
+    private mutating func settle() { if routes.isEmpty { state = .done } }
 }

@@ -30,7 +30,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         package var history: ReleaseHistory?
         /// The release a rollback restores; nil where there is none to go back to.
         package var wayBack: ReleaseRecord?
-        package var platformReleases: [ReleaseNumber] = []
+        package var platformReleases: [PlatformReleaseEntry] = []
         /// Changed paths that hold migrations not declared reversible.
         package var migrations: [String] = []
         package var warnings: [String] = []
@@ -50,9 +50,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private var sickElsewhere: [String] = []
     private let request: RunRequest
 
-    package init(_ request: RunRequest) {
-        self.request = request
-    }
+    package init(_ request: RunRequest) { self.request = request }
 
     package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
 
@@ -70,18 +68,13 @@ package struct PreValidation: Hashable, Codable, Sendable {
         ask(.app, .platform(call: .app), &agenda)
         ask(.history, .ledger(entry: .history), &agenda)
         switch request.kind {
-        case .rollback:
-            break  // a rollback asks nobody's permission, only whether it can work
+        case .rollback: break  // a rollback asks nobody's permission, only whether it can work
         case .deploy, .promote, .recover:
             ask(.commit, .git(query: .commit(revision: request.revision)), &agenda)
             if request.settings.requiresCleanWorktree { ask(.clean, .git(query: .isClean), &agenda) }
             ask(.releases, .platform(call: .releases(limit: 1)), &agenda)
-            if !request.settings.requiredSecrets.isEmpty {
-                ask(.secrets, .platform(call: .secretNames), &agenda)
-            }
-            if let health = request.settings.verify.health {
-                ask(.healthURL, .probe(request: health.probe), &agenda)
-            }
+            if !request.settings.requiredSecrets.isEmpty { ask(.secrets, .platform(call: .secretNames), &agenda) }
+            if let health = request.settings.verify.health { ask(.healthURL, .probe(request: health.probe), &agenda) }
             for (index, probe) in request.settings.healthyElsewhere.enumerated() {
                 ask(.healthy(index: index), .probe(request: probe.probe), &agenda)
             }
@@ -98,9 +91,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    package mutating func handle(
-        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         guard case .asking = state, let question = routes.removeValue(forKey: action) else {
             throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
         }
@@ -110,10 +101,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case (.machines, .machines(let list)):
             facts.fleet = list
             facts.hasSeenFleet = true
-        case (.releases, .platformReleases(let numbers)):
-            facts.platformReleases = numbers
-        case (.secrets, .names(let names)):
-            judgeSecrets(names, &agenda)
+        case (.releases, .platformReleases(let list)): facts.platformReleases = list
+        case (.secrets, .names(let names)): judgeSecrets(names, &agenda)
         case (.history, .history(let history)):
             facts.history = history
             judgeHistory(history, &agenda)
@@ -147,8 +136,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             judgeMigrations(changes, &agenda)
         case (.healthy(let index), .probe(let result)):
             judgeElsewhere(request.settings.healthyElsewhere[index], result, &agenda)
-        case (.healthURL, .probe(let result)):
-            judgeHealthURL(result, &agenda)
+        case (.healthURL, .probe(let result)): judgeHealthURL(result, &agenda)
         case (.pullable, .image):
             set(.wayBack, .passed, "\(facts.wayBack?.number.description ?? "the way back") can be pulled", &agenda)
         case (.pullable, .failed(let failure)):
@@ -157,12 +145,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
             set(
                 .wayBack, verdict, "the release to go back to can't be pulled: \(failure.text)",
                 hint: "without it a failed deploy could not be undone; --skip way-back goes on all the same", &agenda)
-        case (.baseline, .probe(let result)):
-            judgeBaseline(result, &agenda)
-        case (_, .failed(let failure)):
-            unanswered(question, failure, &agenda)
-        default:
-            throw IllegalEvent(state: "asking \(question)", event: "\(answer)")
+        case (.baseline, .probe(let result)): judgeBaseline(result, &agenda)
+        case (_, .failed(let failure)): unanswered(question, failure, &agenda)
+        default: throw IllegalEvent(state: "asking \(question)", event: "\(answer)")
         }
         if case .machines = question { judgeFleetIfKnown(&agenda) }
         if case .releases = question { judgeFleetIfKnown(&agenda) }
@@ -179,10 +164,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     private mutating func appFailed(_ failure: Failure, _ agenda: inout Agenda) {
         switch failure.code {
-        case .unauthorized:
-            set(.token, .refused, failure.text, hint: failure.hint, &agenda)
-        case .forbidden:
-            set(.token, .refused, failure.text, hint: failure.hint, &agenda)
+        case .unauthorized: set(.token, .refused, failure.text, hint: failure.hint, &agenda)
+        case .forbidden: set(.token, .refused, failure.text, hint: failure.hint, &agenda)
         case .notFound:
             set(.token, .passed, "accepted", &agenda)
             set(
@@ -233,8 +216,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private mutating func judgeHistory(_ history: ReleaseHistory, _ agenda: inout Agenda) {
         askForChanges(&agenda)
         switch request.kind {
-        case .rollback:
-            break  // the target hangs on what the machines run as well
+        case .rollback: break  // the target hangs on what the machines run as well
         case .deploy, .promote, .recover:
             guard let current = history.current else { return }
             facts.wayBack = current
@@ -251,8 +233,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             guard let release = candidates.first(where: { $0.number == wanted }) else {
                 let state = history.states.first { $0.number == wanted }?.state
                 let why = state.map { "\(wanted) is \($0.rawValue), not verified" } ?? "there is no \(wanted)"
-                set(
-                    .wayBack, .refused, why, hint: known.isEmpty ? "" : "verified releases: \(known)", &agenda)
+                set(.wayBack, .refused, why, hint: known.isEmpty ? "" : "verified releases: \(known)", &agenda)
                 return
             }
             facts.wayBack = release
@@ -304,8 +285,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
     /// The fleet is judged once the machines, the ledger and the platform's releases are all known.
     private mutating func judgeFleetIfKnown(_ agenda: inout Agenda) {
         let open = routes.values
-        guard !open.contains(.machines), !open.contains(.releases), !open.contains(.history),
-            gates[.fleet] == nil, facts.history != nil
+        guard !open.contains(.machines), !open.contains(.releases), !open.contains(.history), gates[.fleet] == nil,
+            facts.history != nil
         else { return }
         let managed = facts.fleet.filter(\.isManaged)
         let unreachable = managed.filter { !$0.isConfigComplete || $0.hostStatus != "ok" }
@@ -329,7 +310,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     /// An empty list is a first deploy only where nothing says that there were machines.
     private mutating func judgeEmptyFleet(_ agenda: inout Agenda) {
-        let known = facts.platformReleases.first ?? facts.history?.states.first?.number
+        let known = facts.platformReleases.first?.number ?? facts.history?.states.first?.number
         if let known {
             set(
                 .fleet, .refused, "the app has releases (\(known)) but the platform lists no machines",
@@ -337,24 +318,32 @@ package struct PreValidation: Hashable, Codable, Sendable {
         } else {
             set(.fleet, .passed, "no machines yet: this is the first deploy", &agenda)
         }
-        if facts.wayBack == nil {
-            set(.wayBack, .passed, "first deploy: there is nothing to go back to", &agenda)
-        }
+        if facts.wayBack == nil { set(.wayBack, .passed, "first deploy: there is nothing to go back to", &agenda) }
     }
 
     private mutating func judgeGroups(_ managed: [FleetMachine], _ agenda: inout Agenda) {
         let wanted = Set(request.settings.flyToml.groups)
-        let gone = Set(managed.map(\.config.processGroup)).subtracting(wanted)
-            .filter { !$0.rawValue.hasPrefix("fly_app_") }
-        guard request.kind == .rollback || gone.isEmpty else {
+        let gone = Set(managed.map(\.config.processGroup)).subtracting(wanted).filter {
+            !$0.rawValue.hasPrefix("fly_app_")
+        }
+        // A volume outlives no machine that people forget about.
+        let keeping = managed.filter {
+            gone.contains($0.config.processGroup) && !($0.config.json["mounts"]?.array ?? []).isEmpty
+        }
+        guard request.kind == .rollback || keeping.isEmpty else {
             set(
                 .fleet, .refused,
-                "machines of process groups that fly.toml no longer has: "
-                    + gone.map(\.rawValue).sorted().joined(separator: ", "),
-                hint: "put the group back into fly.toml, or destroy its machines first", &agenda)
+                "machines with volumes belong to process groups that fly.toml no longer has: "
+                    + keeping.map { "\($0.id) (\($0.config.processGroup))" }.joined(separator: ", "),
+                hint: "put the group back into fly.toml, or destroy those machines first", &agenda)
             return
         }
-        for machine in managed where request.kind != .rollback {
+        if request.kind != .rollback, !gone.isEmpty {
+            warn(
+                "fly.toml no longer has \(gone.map(\.rawValue).sorted().joined(separator: ", ")): "
+                    + "once the new release is verified, the machines of it are destroyed", &agenda)
+        }
+        for machine in managed where request.kind != .rollback && !gone.contains(machine.config.processGroup) {
             let group = machine.config.processGroup
             if let conflict = request.settings.flyToml.mountConflict(for: group, with: machine.config) {
                 set(.fleet, .refused, "\(machine.id): \(conflict)", &agenda)
@@ -375,8 +364,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 set(
                     .servingFloor, .refused,
                     "group \(group) has \(members.count) machines and a serving floor of \(floor): "
-                        + "none may be taken away",
-                    hint: "add a machine, or lower deploy.serving_floor", &agenda)
+                        + "none may be taken away", hint: "add a machine, or lower deploy.serving_floor", &agenda)
                 return
             }
         }
@@ -414,20 +402,19 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     private mutating func adopted(_ managed: [FleetMachine], _ digests: Set<ImageDigest>, _ agenda: inout Agenda) {
         guard let digest = digests.first, let image = managed.first?.config.image else { return }
-        let released = managed.map { ($0, $0.config.metadata["fly_release_version"].flatMap(Int.init) ?? 0) }
+        let released = managed.map { ($0, $0.config.metadata("fly_release_version").flatMap(Int.init) ?? 0) }
         let newest = released.max { $0.1 < $1.1 }
         let number = newest?.1 ?? 0
         // The ledger may know the number from a run that failed; its record is that run's, and no other's to complete.
         let isKnown = facts.history?.states.contains { $0.number.value == number } == true
-        let maker = isKnown ? newest?.0.config.metadata[Bookkeeping.run].map { RunID($0) } : nil
+        let maker = isKnown ? newest?.0.config.metadata(Bookkeeping.run).map { RunID($0) } : nil
         let reference = ImageReference(parsing: image).map { "\($0.registry)/\($0.repository)@\(digest)" } ?? image
         facts.wayBack = ReleaseRecord(
             app: request.app, number: ReleaseNumber(number),
-            platformID: managed.first?.config.metadata["fly_release_id"] ?? "", commit: nil,
+            platformID: managed.first?.config.metadata("fly_release_id") ?? "", commit: nil,
             subject: "as found before Airboss's first deploy", image: reference, digest: digest,
             machines: managed.map(RecordedMachine.init), state: .verified, run: maker ?? request.run,
-            createdAt: agenda.now,
-            verifiedAt: agenda.now, reason: "adopted")
+            createdAt: agenda.now, verifiedAt: agenda.now, reason: "adopted")
         ask(.pullable, .image(task: .provePullable(reference: reference)), &agenda)
     }
 
@@ -448,8 +435,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             if !request.settings.migrationPaths.isEmpty { facts.migrations = request.settings.migrationPaths }
         case .healthy(let index):
             let probe = request.settings.healthyElsewhere[index]
-            judgeElsewhere(
-                probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
+            judgeElsewhere(probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
         case .healthURL: set(.healthURL, .unanswered, failure.text, hint: failure.hint, &agenda)
         case .pullable, .baseline:
             facts.wayBack = nil
@@ -485,8 +471,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 .wayBack, .unanswered, "no verified release is known, and the fleet could not be judged",
                 hint: "--skip way-back deploys without a way back", &agenda)
         }
-        let bad = gates.values.filter { $0.verdict == .refused || $0.verdict == .unanswered }
-            .sorted { $0.gate.rawValue < $1.gate.rawValue }
+        let bad = gates.values.filter { $0.verdict == .refused || $0.verdict == .unanswered }.sorted {
+            $0.gate.rawValue < $1.gate.rawValue
+        }
         guard !bad.isEmpty else {
             state = .passed
             return

@@ -10,12 +10,18 @@ package struct Rollback: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
         /// Next: `looking`.
         case waiting
-        /// Next: `restoring`, `failed`, `stopped`.
+        /// Next: `confirming`, `restoring`, `failed`, `stopped`.
         case looking(action: ActionID)
+        /// Machines that the run has changed and that the list shows as they shall be are looked at one by one: a list
+        /// may be older than the change. Next: `restoring`, `pausing`, `failed`, `stopped`.
+        case confirming
         /// Waits before it looks again. Next: `looking`, `stopped`.
         case pausing(action: ActionID)
-        /// Next: `verifying`, `diagnosing`, `stopped`.
+        /// Next: `removing`, `verifying`, `diagnosing`, `stopped`.
         case restoring
+        /// Machines that Airboss made and the release does not have are destroyed. Next: `verifying`, `diagnosing`,
+        /// `stopped`.
+        case removing
         /// Next: `restored`, `diagnosing`, `stopped`.
         case verifying
         /// What differs, for a person. Next: `failed`.
@@ -31,18 +37,39 @@ package struct Rollback: Hashable, Codable, Sendable {
 
     package private(set) var state: State = .waiting
     package private(set) var rollout: RollingRollout?
+    package private(set) var removal: FleetRemoval?
     package private(set) var verify: HealthVerify?
     package let target: ReleaseRecord
     private var configs: [MachineID: MachineConfig]
     private var looks = 0
     private var restored: [MachineID: Int] = [:]
     private let request: RunRequest
+    /// Leases that the run itself holds.
+    private let leases: [MachineID: LeaseNonce]
+    /// Sets the operations of one attempt apart from those of an earlier one, which may still be under way.
+    private let attempt: Int
+    /// Machines that may be on another version than a list shows.
+    private let suspects: Set<MachineID>
+    private var confirmations: [ActionID: MachineID] = [:]
+    private var looked: [FleetMachine] = []
+    private var isStopping = false
+    private var unchanged: Set<MachineID> = []
 
-    /// - Parameter before: the fleet right before the run's first change. Where a machine then ran the target release,
-    ///   its config of that moment is restored, for that is what served.
-    package init(_ request: RunRequest, to target: ReleaseRecord, before: [FleetMachine]) {
+    /// - Parameters:
+    ///   - before: the fleet right before the run's first change. Where a machine then ran the target release, its
+    ///     config of that moment is restored, for that is what served.
+    ///   - leases: leases that the run itself holds.
+    ///   - attempt: how often it was begun before.
+    ///   - suspects: machines that may be on another version than a list shows.
+    package init(
+        _ request: RunRequest, to target: ReleaseRecord, before: [FleetMachine], leases: [MachineID: LeaseNonce] = [:],
+        attempt: Int = 0, suspects: Set<MachineID> = []
+    ) {
+        self.suspects = suspects
         self.request = request
         self.target = target
+        self.leases = leases
+        self.attempt = attempt
         configs = Dictionary(target.machines.map { ($0.id, $0.config) }) { first, _ in first }
         for machine in before where machine.isManaged && machine.imageDigest == target.digest {
             configs[machine.id] = machine.config
@@ -52,7 +79,9 @@ package struct Rollback: Hashable, Codable, Sendable {
     package func awaits(_ action: ActionID) -> Bool {
         switch state {
         case .looking(action), .pausing(action), .diagnosing(action, _): true
+        case .confirming: confirmations[action] != nil
         case .restoring: rollout?.awaits(action) ?? false
+        case .removing: removal?.awaits(action) ?? false
         case .verifying: verify?.awaits(action) ?? false
         case .waiting, .looking, .pausing, .diagnosing, .restored, .failed, .stopped: false
         }
@@ -65,10 +94,13 @@ package struct Rollback: Hashable, Codable, Sendable {
 
     package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
         switch state {
-        case .waiting, .looking, .pausing: state = .stopped(changed: [])
+        case .waiting, .looking, .confirming, .pausing: state = .stopped(changed: [])
         case .restoring:
             try rollout?.stop(&agenda)
             try afterRollout(&agenda)
+        case .removing:
+            removal?.stop(&agenda)
+            afterRemoval(&agenda, stops: true)
         case .verifying, .diagnosing:
             verify?.stop()
             state = .stopped(changed: restored.keys.sorted().map(\.rawValue))
@@ -76,20 +108,37 @@ package struct Rollback: Hashable, Codable, Sendable {
         }
     }
 
-    package mutating func handle(
-        _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
-    ) throws(IllegalEvent) {
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         guard awaits(action) else { throw IllegalEvent(state: "\(state)", event: "an answer to \(action)") }
         switch (state, answer) {
         case (.restoring, _):
             try rollout?.handle(action, answer, &agenda)
             try afterRollout(&agenda)
+        case (.removing, _):
+            try removal?.handle(action, answer, &agenda)
+            afterRemoval(&agenda)
         case (.verifying, _):
             try verify?.handle(action, answer, &agenda)
             afterVerify(&agenda)
         case (.looking, .machines(let fleet)):
-            try restore(fleet, &agenda)
-        case (.looking, .failed(let failure)):
+            looked = fleet
+            let doubtful = fleet.filter { machine in
+                suspects.contains(machine.id) && wantedConfig(for: machine)?.substance == machine.config.substance
+            }
+            guard !doubtful.isEmpty else {
+                try restore(fleet, &agenda)
+                return
+            }
+            state = .confirming
+            for machine in doubtful {
+                confirmations[agenda.perform(.platform(call: .machine(id: machine.id)))] = machine.id
+            }
+        case (.confirming, .machine(let machine)):
+            confirmations[action] = nil
+            if let index = looked.firstIndex(where: { $0.id == machine.id }) { looked[index] = machine }
+            if confirmations.isEmpty { try restore(looked, &agenda) }
+        case (.looking, .failed(let failure)), (.confirming, .failed(let failure)):
+            confirmations = [:]
             if looks < Rollback.maxLooks {
                 state = .pausing(action: agenda.perform(.wake(at: agenda.now + Rollback.lookPause)))
             } else {
@@ -97,29 +146,28 @@ package struct Rollback: Hashable, Codable, Sendable {
                     reason: "the platform does not answer: \(failure.text)",
                     divergence: ["unknown: the machines could not be listed"])
             }
-        case (.pausing, .woke):
-            begin(&agenda)
+        case (.pausing, .woke): begin(&agenda)
         case (.diagnosing(_, let reason), .machines(let fleet)):
             state = .failed(reason: reason, divergence: divergence(of: fleet))
         case (.diagnosing(_, let reason), .failed(let failure)):
-            state = .failed(
-                reason: reason, divergence: ["unknown: the machines could not be listed (\(failure.text))"])
-        default:
-            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+            state = .failed(reason: reason, divergence: ["unknown: the machines could not be listed (\(failure.text))"])
+        default: throw IllegalEvent(state: "\(state)", event: "\(answer)")
         }
     }
 
     private mutating func restore(_ fleet: [FleetMachine], _ agenda: inout Agenda) throws(IllegalEvent) {
+        looked = fleet
         let present = Set(fleet.map(\.id))
         let names = Set(fleet.map(\.name))
         let additions = target.machines.filter { !present.contains($0.id) && !names.contains($0.name) }.map {
             FleetPlan.Addition(name: $0.name, region: $0.region, config: stamped($0.config))
         }
         let plan = FleetPlan.make(
-            fleet: fleet, waitTimeout: request.settings.waitTimeout, additions: additions,
-            operation: { OperationID("\(request.run)/r\($0)") },
+            fleet: fleet, waitTimeout: request.settings.waitTimeout, additions: additions, leases: leases,
+            operation: { OperationID("\(request.run)/r\(attempt == 0 ? "" : "\(attempt).")\($0)") },
             wanted: { wantedConfig(for: $0).map(stamped) })
         for item in plan.items { restored[MachineID(item.key)] = item.change.config.checkCount }
+        unchanged = Set(plan.unchanged)
         for machine in plan.unchanged {
             restored[machine] = plan.members.first { $0.id == machine }?.expectedChecks ?? 0
         }
@@ -128,7 +176,7 @@ package struct Rollback: Hashable, Codable, Sendable {
             limits: .init(
                 maxUnavailable: request.settings.maxUnavailable,
                 // A fleet that may be broken must not be kept as it is by the wish to keep it serving.
-                servingFloor: min(request.servingFloor(over: plan.members.count), max(0, plan.members.count - 1)),
+                servingFloor: request.settings.servingFloor, alwaysSparesOne: true,
                 patience: request.settings.waitTimeout))
         state = .restoring
         try rollout.start(&agenda)
@@ -149,7 +197,10 @@ package struct Rollback: Hashable, Codable, Sendable {
 
     private func stamped(_ config: MachineConfig) -> MachineConfig {
         var copy = config
-        copy.metadata[Bookkeeping.run] = request.run.rawValue
+        var metadata = copy.metadata
+        metadata[Bookkeeping.run] = request.run.rawValue
+        metadata[Bookkeeping.kind] = RunKind.rollback.rawValue
+        copy.metadata = metadata
         return copy
     }
 
@@ -160,15 +211,73 @@ package struct Rollback: Hashable, Codable, Sendable {
             for (name, machine) in rollout?.created ?? [:] {
                 restored[machine] = restored.removeValue(forKey: MachineID(name)) ?? 0
             }
-            var verify = HealthVerify(request.settings.verify.withoutSoak, expected: restored)
-            verify.begin(&agenda)
-            self.verify = verify
-            state = .verifying
-        case .failed(let reason, _):
-            diagnose("the machines could not be restored: \(reason)", &agenda)
-        case .stopped(let changed):
-            state = .stopped(changed: changed)
+            remove(&agenda)
+        case .failed(let reason, _): diagnose("the machines could not be restored: \(reason)", &agenda)
+        case .stopped(let changed): state = .stopped(changed: changed)
         }
+    }
+
+    /// Machines that the release does not have. One of a group that it has is restored with it, but for those that the
+    /// run itself made.
+    private var surplus: [FleetMachine] {
+        let (ids, names) = (Set(target.machines.map(\.id)), Set(target.machines.map(\.name)))
+        let groups = Set(target.machines.map(\.config.processGroup))
+        return looked.filter { machine in
+            guard machine.isManaged, !machine.config.processGroup.rawValue.hasPrefix("fly_app_"),
+                !ids.contains(machine.id), !names.contains(machine.name)
+            else { return false }
+            return !groups.contains(machine.config.processGroup)
+        }
+    }
+
+    /// Only what Airboss made is destroyed; what somebody else made is left, and told of.
+    private mutating func remove(_ agenda: inout Agenda) {
+        let targets = surplus.filter { $0.config.metadata(Bookkeeping.created) != nil }.sorted(by: AppClaim.precedes)
+            .map {
+                FleetRemoval.Target(machine: $0.id, version: $0.instance)
+            }
+        var removal = FleetRemoval(targets, leases: leases)
+        state = .removing
+        removal.begin(&agenda)
+        self.removal = removal
+        afterRemoval(&agenda)
+    }
+
+    private mutating func afterRemoval(_ agenda: inout Agenda, stops: Bool = false) {
+        isStopping = isStopping || stops
+        guard let removal, removal.state == .done else { return }
+        guard !isStopping else {
+            state = .stopped(changed: removal.remaining.map(\.rawValue))
+            return
+        }
+        let kept = surplus.filter { !removal.removed.contains($0.id) }
+        guard kept.isEmpty else {
+            let reasons = kept.map { machine in
+                "\(machine.id): group \(machine.config.processGroup) is not part of \(target.number)"
+                    + (removal.failures[machine.id].map { ", and \($0)" } ?? ", and Airboss did not make it")
+            }
+            diagnose("machines are left that the release does not have: \(reasons.joined(separator: "; "))", &agenda)
+            return
+        }
+        var verify = HealthVerify(request.settings.verify.withoutSoak, expected: restored, versions: versions)
+        verify.begin(&agenda)
+        self.verify = verify
+        state = .verifying
+    }
+
+    /// The version that each restored machine is on.
+    private var versions: [MachineID: InstanceID] {
+        var result: [MachineID: InstanceID] = [:]
+        for machine in looked where unchanged.contains(machine.id) { result[machine.id] = machine.instance }
+        for (id, machine) in rollout?.installed ?? [:] { result[id] = machine.instance }
+        return result
+    }
+
+    /// What it leaves behind where its process ended in the middle of it.
+    package var remains: RollingRollout.Remains {
+        var remains = rollout?.remains ?? .init()
+        remains.changed = Set(remains.changed).union(restored.keys.map(\.rawValue)).sorted()
+        return remains
     }
 
     private mutating func afterVerify(_ agenda: inout Agenda) {

@@ -63,15 +63,16 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var channels: [NoticeOrder.Channel]
         package var url: String
         package var runURL: String
+        /// How long another run that works on the app is waited for; nil for not at all.
+        package var waitForApp: Duration?
 
         package init(
             branch: String? = nil, requiresCleanWorktree: Bool = false, requiredSecrets: [String] = [],
             healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build, flyToml: FlyToml,
             maxUnavailable: RollingRollout.MaxUnavailable = .count(machines: 1), servingFloor: Int? = nil,
-            waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:],
-            verify: VerifyPlan, rollsBackAutomatically: Bool = true,
-            rollbackWithin: Duration? = nil, migrationPaths: [String] = [],
-            channels: [NoticeOrder.Channel] = [], url: String = "", runURL: String = ""
+            waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:], verify: VerifyPlan,
+            rollsBackAutomatically: Bool = true, rollbackWithin: Duration? = nil, migrationPaths: [String] = [],
+            channels: [NoticeOrder.Channel] = [], url: String = "", runURL: String = "", waitForApp: Duration? = nil
         ) {
             self.branch = branch
             self.requiresCleanWorktree = requiresCleanWorktree
@@ -91,13 +92,13 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.channels = channels
             self.url = url
             self.runURL = runURL
+            self.waitForApp = waitForApp
         }
     }
 
     package init(
         run: RunID, kind: RunKind, pipeline: String, app: AppName, actor: String, reason: String,
-        revision: String = "HEAD", target: ReleaseNumber? = nil, overrides: Overrides = Overrides(),
-        settings: Settings
+        revision: String = "HEAD", target: ReleaseNumber? = nil, overrides: Overrides = Overrides(), settings: Settings
     ) {
         self.run = run
         self.kind = kind
@@ -112,9 +113,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
     }
 
     /// The floor to keep over `machines` machines: as asked, else one wherever one can be spared.
-    package func servingFloor(over machines: Int) -> Int {
-        settings.servingFloor ?? (machines > 1 ? 1 : 0)
-    }
+    package func servingFloor(over machines: Int) -> Int { settings.servingFloor ?? (machines > 1 ? 1 : 0) }
 }
 
 /// How the health of a release is decided.

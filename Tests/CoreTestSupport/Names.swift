@@ -47,6 +47,9 @@ extension PlatformCall {
         case .createRelease: "createRelease"
         case .finishRelease(_, let status): "finishRelease-" + status
         case .releases: "releases"
+        case .destroy: "destroy"
+        case .versions: "versions"
+        case .lease: "lease"
         }
     }
 
@@ -54,7 +57,8 @@ extension PlatformCall {
     package var machineName: String {
         switch self {
         case .machine(let id), .acquireLease(let id, _), .refreshLease(let id, _, _), .releaseLease(let id, _),
-            .update(let id, _, _, _, _), .wait(let id, _, _, _), .cordon(let id, _), .uncordon(let id, _):
+            .update(let id, _, _, _, _), .wait(let id, _, _, _), .cordon(let id, _), .uncordon(let id, _),
+            .destroy(let id, _), .versions(let id), .lease(let id):
             id.rawValue
         case .create(let name, _, _, _): name
         case .app, .machines, .observe, .secretNames, .createRelease, .finishRelease, .releases: ""
@@ -77,6 +81,8 @@ extension Answer {
         case .names: "names"
         case .platformRelease: "platformRelease"
         case .platformReleases: "platformReleases"
+        case .versions: "versions"
+        case .leaseHolder: "leaseHolder"
         case .commit: "commit"
         case .onBranch: "onBranch"
         case .dirtyPaths: "dirtyPaths"
@@ -96,7 +102,9 @@ extension Answer {
         .machine(machine: Sample.machine(1)),
         .lease(lease: Lease(nonce: "n1", expiresAt: Sample.start + .seconds(60))), .waitTimedOut,
         .names(list: ["DATABASE_URL"]), .platformRelease(id: "rel_72", number: ReleaseNumber(72)),
-        .platformReleases(numbers: [ReleaseNumber(71)]), .commit(commit: Sample.commit("c")),
+        .platformReleases(list: [
+            PlatformReleaseEntry(id: "rel_71", number: ReleaseNumber(71), status: "complete", image: "")
+        ]), .versions(list: []), .leaseHolder(holder: nil), .commit(commit: Sample.commit("c")),
         .onBranch(isOn: true, reference: "refs/heads/main"), .dirtyPaths(paths: []),
         .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false)),
         .image(image: Sample.image(Sample.newDigest)),

@@ -32,6 +32,7 @@ package struct SimulatedFly: Sendable {
     private struct Box: Sendable {
         var machine: FleetMachine
         var version = 1
+        var versions: [MachineVersionEntry] = []
         var lease: Lease?
         var startsAt: Timestamp?
         var passesAt: Timestamp?
@@ -47,7 +48,11 @@ package struct SimulatedFly: Sendable {
     /// When something next happens by itself.
     package private(set) var nextChange: Timestamp?
     private var releases = 71
+    private let wasEmpty: Bool
+    private var releaseEntries: [PlatformReleaseEntry] = []
     package private(set) var openReleases: Set<String> = []
+    /// Machines that were destroyed.
+    package private(set) var destroyed: [MachineID] = []
     package private(set) var finishedReleases: [String: String] = [:]
     /// What no run may do, with the time it happened.
     package private(set) var violations: [String] = []
@@ -57,8 +62,12 @@ package struct SimulatedFly: Sendable {
     package var floor: Int?
 
     package init(_ fleet: [FleetMachine], behaviours: [ImageDigest: Behaviour] = [:]) {
-        for machine in fleet { boxes[machine.id] = Box(machine: machine) }
+        for machine in fleet {
+            boxes[machine.id] = Box(
+                machine: machine, versions: [.init(instance: machine.instance, config: machine.config)])
+        }
         self.behaviours = behaviours
+        wasEmpty = fleet.isEmpty
     }
 
     package var fleet: [FleetMachine] { boxes.values.map(\.machine).sorted { $0.id < $1.id } }
@@ -66,10 +75,12 @@ package struct SimulatedFly: Sendable {
 
     /// Leases that live now and that somebody knows of.
     package var heldLeases: [MachineID] {
-        boxes.values.filter { box in
-            box.lease.map { $0.expiresAt > now && !orphanedLeases.contains($0.nonce) } ?? false
+        boxes.values.filter { box in box.lease.map { $0.expiresAt > now && !orphanedLeases.contains($0.nonce) } ?? false
         }.map(\.machine.id).sorted()
     }
+
+    /// The nonces of all leases that live now.
+    package var liveLeases: [LeaseNonce] { boxes.values.compactMap(\.lease).filter { $0.expiresAt > now }.map(\.nonce) }
 
     /// Takes or gives back a lease on behalf of somebody else.
     package mutating func leaseForAnother(_ id: MachineID, until end: Timestamp?) {
@@ -137,8 +148,7 @@ package struct SimulatedFly: Sendable {
             return .done
         case .update(let id, let config, let version, let nonce, let skipLaunch):
             return update(id, config, version, nonce, skipLaunch, isLate)
-        case .create(let name, let region, let config, let skipLaunch):
-            return create(name, region, config, skipLaunch)
+        case .create(let name, let region, let config, let skipLaunch): return create(name, region, config, skipLaunch)
         case .wait(let id, let version, let state, _):
             guard let machine = boxes[id]?.machine else { return refused(.notFound, "machine not found") }
             guard machine.instance == version else { return refused(.conflict, "the version was replaced") }
@@ -147,15 +157,29 @@ package struct SimulatedFly: Sendable {
             violations.append("\(now): \(call.name) was not expected")
             return .done
         case .secretNames: return .names(list: ["DATABASE_URL"])
-        case .createRelease:
+        case .createRelease(let image, _):
             releases += 1
+            releaseEntries.insert(
+                .init(id: "rel_\(releases)", number: ReleaseNumber(releases), status: "running", image: image), at: 0)
             openReleases.insert("rel_\(releases)")
             return .platformRelease(id: "rel_\(releases)", number: ReleaseNumber(releases))
         case .finishRelease(let id, let status):
             openReleases.remove(id)
+            for index in releaseEntries.indices where releaseEntries[index].id == id {
+                releaseEntries[index].status = status
+            }
             finishedReleases[id] = status
             return .done
-        case .releases: return .platformReleases(numbers: boxes.isEmpty ? [] : [ReleaseNumber(releases)])
+        case .releases(let limit):
+            let first =
+                wasEmpty
+                ? [] : [PlatformReleaseEntry(id: "rel_71", number: ReleaseNumber(71), status: "complete", image: "")]
+            return .platformReleases(list: Array((releaseEntries + first).prefix(limit)))
+        case .destroy(let id, let nonce): return destroy(id, nonce, isLate)
+        case .versions(let id): return .versions(list: (boxes[id]?.versions ?? []).reversed())
+        case .lease(let id):
+            guard let lease = boxes[id]?.lease, lease.expiresAt > now else { return .leaseHolder(holder: nil) }
+            return .leaseHolder(holder: .init(owner: "someone", description: "", expiresAt: lease.expiresAt))
         }
     }
 
@@ -164,8 +188,7 @@ package struct SimulatedFly: Sendable {
     private mutating func acquire(_ id: MachineID, _ seconds: Int) -> Answer {
         guard let box = boxes[id] else { return refused(.notFound, "machine not found") }
         if let lease = box.lease, lease.expiresAt > now {
-            return .failed(
-                failure: Failure(.leaseHeld, "lease currently held", leaseExpiresAt: lease.expiresAt))
+            return .failed(failure: Failure(.leaseHeld, "lease currently held", leaseExpiresAt: lease.expiresAt))
         }
         counter += 1
         let lease = Lease(nonce: LeaseNonce("nonce-\(counter)"), expiresAt: now + .seconds(seconds))
@@ -200,15 +223,28 @@ package struct SimulatedFly: Sendable {
         }
         box.version += 1
         box.machine.instance = InstanceID("\(id)-\(box.version)")
+        box.versions.append(.init(instance: box.machine.instance, config: config))
         install(config, on: &box, skipLaunch: skipLaunch)
         boxes[id] = box
         nextChange = boxes.values.compactMap(\.nextChange).min()
         return .machine(machine: box.machine)
     }
 
-    private mutating func create(
-        _ name: String, _ region: String, _ config: MachineConfig, _ skipLaunch: Bool
-    ) -> Answer {
+    private mutating func destroy(_ id: MachineID, _ nonce: LeaseNonce, _ isLate: Bool) -> Answer {
+        guard let box = boxes[id] else { return refused(.notFound, "machine not found") }
+        guard let lease = box.lease, lease.nonce == nonce, lease.expiresAt > now else {
+            if !isLate { violations.append("\(now): \(id) was to be destroyed without a live lease") }
+            return refused(.leaseHeld, "the lease is not yours")
+        }
+        if !box.machine.isManaged { violations.append("\(now): \(id) is unmanaged and was destroyed") }
+        boxes[id] = nil
+        destroyed.append(id)
+        return .done
+    }
+
+    private mutating func create(_ name: String, _ region: String, _ config: MachineConfig, _ skipLaunch: Bool)
+        -> Answer
+    {
         guard !boxes.values.contains(where: { $0.machine.name == name }) else {
             return refused(.conflict, "the name is taken")
         }
@@ -218,6 +254,7 @@ package struct SimulatedFly: Sendable {
             machine: FleetMachine(
                 id: id, name: name, state: "created", region: region, instance: InstanceID("\(id)-1"), config: config,
                 imageDigest: nil))
+        box.versions = [.init(instance: box.machine.instance, config: config)]
         install(config, on: &box, skipLaunch: skipLaunch)
         boxes[id] = box
         nextChange = boxes.values.compactMap(\.nextChange).min()
@@ -244,9 +281,7 @@ package struct SimulatedFly: Sendable {
         }
     }
 
-    private func behaviour(of digest: ImageDigest?) -> Behaviour {
-        digest.flatMap { behaviours[$0] } ?? Behaviour()
-    }
+    private func behaviour(of digest: ImageDigest?) -> Behaviour { digest.flatMap { behaviours[$0] } ?? Behaviour() }
 
     private func checks(of machine: FleetMachine, _ status: String, _ time: Timestamp) -> [FleetMachine.Check] {
         (0..<machine.config.checkCount).map {
@@ -256,7 +291,5 @@ package struct SimulatedFly: Sendable {
         }
     }
 
-    private func refused(_ code: Failure.Code, _ message: String) -> Answer {
-        .failed(failure: Failure(code, message))
-    }
+    private func refused(_ code: Failure.Code, _ message: String) -> Answer { .failed(failure: Failure(code, message)) }
 }

@@ -78,6 +78,47 @@ package struct Simulation: Sendable {
         schedule(.event(.interrupted(signal: signal)), at: time)
     }
 
+    /// The process ends: what it asked for may still happen, and nobody hears of it.
+    ///
+    /// What it had journaled is all that is left of it.
+    package mutating func crash() throws {
+        var remaining: [(at: Timestamp, order: Int, due: Due)] = []
+        for entry in queue {
+            guard case .arrival(let id, let call, _) = entry.due, call.isMutation, random.oneIn(2) else { continue }
+            // On its way when its sender died: it may come at once or much later.
+            let at = random.oneIn(2) ? entry.at : now + random.milliseconds(100...40_000)
+            remaining.append((at, entry.order, .arrival(id, call, isAnswered: false)))
+        }
+        queue = remaining
+        for lease in fly.liveLeases { fly.orphanedLeases.insert(lease) }
+        var again = RunMachine(run.request)
+        for entry in history { _ = try again.apply(entry.event) }
+        run = again
+    }
+
+    /// Draws what follows anew.
+    package mutating func reseed(_ seed: UInt64) { random = SeededRandom(seed: seed) }
+
+    /// Lets everything arrive that is still on its way.
+    package mutating func settle() throws {
+        while let next = queue.map(\.at).min(), next <= now + .seconds(120) {
+            guard queue.contains(where: { if case .arrival = $0.due { true } else { false } }) else { return }
+            try step()
+        }
+    }
+
+    /// Another process goes on with the run's journal.
+    package mutating func recoverWarm(after pause: Duration = .seconds(3)) throws {
+        schedule(.event(.resumed), at: now + pause)
+    }
+
+    /// Another process recovers the app of which it knows only what the platform shows.
+    package mutating func recoverCold(_ request: RunRequest, after pause: Duration = .seconds(3)) {
+        run = RunMachine(request)
+        history = []
+        schedule(.event(.started), at: now + pause)
+    }
+
     /// Every call of the platform's API in the order in which the run asked for it, as `name` or `name machine`.
     package var calls: [String] {
         history.flatMap(\.actions).compactMap { action in

@@ -11,14 +11,12 @@ import Testing
         "metadata": [
             "fly_platform_version": "v2", "fly_process_group": "web", "fly_release_id": "r", "fly_release_version": "7",
             "fly_flyctl_version": "0", "airboss_run": "R", "airboss_operation": "R/1", "airboss_release": "v7",
-            "theirs": "kept",
-        ],
-        "checks": ["alive": ["type": "tcp"]],
+            "airboss_kind": "deploy", "airboss_replaces": "0123456789abcdef", "airboss_created": "R", "theirs": "kept",
+        ], "checks": ["alive": ["type": "tcp"]],
         "services": [["checks": [["type": "http"], ["type": "tcp"]]], ["internal_port": 1]],
     ])
 
-    @Test(arguments: MachineConfig.bookkeepingKeys.sorted())
-    func `who wrote it is not what it is`(_ key: String) {
+    @Test(arguments: MachineConfig.bookkeepingKeys.sorted()) func `who wrote it is not what it is`(_ key: String) {
         var other = Self.config
         other.metadata[key] = "something else"
         #expect(other.substance == Self.config.substance)
@@ -76,8 +74,10 @@ import Testing
             (["passing", "critical"], 2, false), (["passing", "warning"], 2, false),
             (["passing", "passing", "passing"], 2, true), (["passing", "passing", "critical"], 2, false),
             (["critical"], 0, false), (["PASSING"], 1, false), (["a new word"], 1, false),
-        ] as [([String], Int, Bool)])
-    func `no report so far is not healthy`(_ statuses: [String], _ checks: Int, _ expected: Bool) {
+        ] as [([String], Int, Bool)]) func `no report so far is not healthy`(
+            _ statuses: [String], _ checks: Int, _ expected: Bool
+        )
+    {
         let machine = Self.machine(statuses, checks: checks)
         #expect(machine.areChecksPassing == expected)
         #expect(machine.isServing == expected)

@@ -8,9 +8,9 @@ import Ports
 import Stages
 import Synchronization
 
-/// Time that runs ten times as fast as it does: quick, and slow enough for leases to live on a busy machine.
+/// Time that runs four times as fast as it does: quick, and slow enough for leases to live on a busy machine.
 struct FastClock: DriverClock {
-    static let speed = 10
+    static let speed = 4
     private let origin = ContinuousClock.now
 
     var now: Timestamp { Sample.start + (ContinuousClock.now - origin) * FastClock.speed }

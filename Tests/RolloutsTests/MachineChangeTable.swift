@@ -15,8 +15,7 @@ enum MachineChangeTable {
     static let events =
         [
             "begin", "proceed", "leased", "changed", "absent", "reached", "waitTimedOut", "observed", "released",
-            "woke",
-            "abandon",
+            "woke", "abandon",
         ] + MachineChange.Step.allCases.map { "failed." + $0.rawValue }
 
     static let table = TransitionTable(
@@ -73,10 +72,10 @@ enum MachineChangeTable {
         looking | changed/ours | starting | wait60 wake+35
         looking | changed/untouched | pausing | wake+2
         looking+unrefreshed | changed/untouchedDue | pausing | wake+37 refresh
-        looking+last | changed/untouched | releasing/unchanged | release
+        looking+last | changed/untouched | releasing/changed | release
         looking | changed/foreign, failed.look | releasing/changed | release
         looking+abandoned | changed/ours | releasing/changed | release
-        looking+abandoned | changed/untouched | releasing/unchanged | release
+        looking+abandoned | changed/untouched | releasing/changed | release
         looking | leased | looking | wake+36
         looking | woke/due | = | refresh
         looking | woke, failed.refresh, proceed, observed, abandon | =
@@ -104,16 +103,16 @@ enum MachineChangeTable {
         seeking | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.wait | !
         seeking | failed.release | !
 
-        pausing | woke | updating/2 | update
+        pausing | woke | held
         pausing | woke/early, proceed, observed | =
         pausing | leased | pausing | wake+36
-        pausing | failed.refresh, abandon | releasing/unchanged | release
+        pausing | failed.refresh, abandon | releasing/changed | release
         pausing | begin, changed, absent, reached, waitTimedOut, released | !
         pausing | failed.lease, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         pausing | failed.release | !
         pausing+fourth | woke/due | = | refresh
         pausing+fourth | leased | pausing/4 | wake+36
-        pausing+fourth | woke/late | updating/5 | update
+        pausing+fourth | woke/late | held | refresh
         pausing+created | woke | creating/2 | create
         pausing+created | woke/early, proceed, observed | =
         pausing+created | abandon | finished/changed
@@ -235,11 +234,9 @@ enum MachineChangeTable {
     }
 
     /// A change that is lost, is seen not to have happened, and is sent again after its pause, so many times.
-    private static func again(
-        _ lost: MachineChange.Event, _ seen: MachineChange.Event, _ count: Int
-    ) -> [MachineChange.Event] {
-        (0..<count).flatMap { _ in [lost, seen, .woke] }
-    }
+    private static func again(_ lost: MachineChange.Event, _ seen: MachineChange.Event, _ count: Int) -> [MachineChange
+        .Event]
+    { (0..<count).flatMap { _ in [lost, seen, .woke, .proceed] } }
 
     struct UnknownName: Error { var name: String }
 
@@ -272,12 +269,10 @@ enum MachineChangeTable {
         case ("proceed", ""): return (.proceed, soon)
         case ("leased", ""): return (.leased(lease: Lease(nonce: "n1", expiresAt: t0 + .seconds(61))), soon)
         case ("changed", ""), ("changed", "ours"), ("changed", "starting"): return (.changed(machine: machine()), soon)
-        case ("changed", "untouched"):
-            return (.changed(machine: machine(instance: "m1-1", operation: "")), soon)
+        case ("changed", "untouched"): return (.changed(machine: machine(instance: "m1-1", operation: "")), soon)
         case ("changed", "untouchedDue"):
             return (.changed(machine: machine(instance: "m1-1", operation: "")), .seconds(36))
-        case ("changed", "foreign"):
-            return (.changed(machine: machine(instance: "m1-9", operation: "other/1")), soon)
+        case ("changed", "foreign"): return (.changed(machine: machine(instance: "m1-9", operation: "other/1")), soon)
         case ("changed", "healthy"): return (.changed(machine: machine(state: "started")), soon)
         case ("absent", ""): return (.absent, soon)
         case ("reached", ""): return (.reached, soon)

@@ -14,8 +14,7 @@ import Testing
         _ change: (inout RunRequest.Settings) -> Void = { _ in }
     ) -> Simulation {
         Simulation(
-            Sample.request(.deploy, change),
-            on: SimulatedFly(fleet, behaviours: [Sample.newDigest: new]), seed: seed)
+            Sample.request(.deploy, change), on: SimulatedFly(fleet, behaviours: [Sample.newDigest: new]), seed: seed)
     }
 
     private func calls(_ simulation: Simulation, about machine: String) -> [String] {
@@ -28,14 +27,14 @@ import Testing
         #expect(simulation.run.report?.outcome == .verified)
         #expect(simulation.fly.fleet.allSatisfy { $0.imageDigest == Sample.newDigest })
         let changes = simulation.calls.filter { !["observe", "app", "machines", "releases"].contains($0) }
-        // The lease of the next machine is taken while the one before it comes up; it leaves in that order.
+        // The first machine's lease is the run's own, from before the release to the very end. The lease of the next
+        // one
+        // is taken while the one before it comes up.
         #expect(
             changes == [
-                "createRelease",
-                "acquireLease m1", "acquireLease m2", "update m1", "wait m1", "machine m1",
-                "releaseLease m1", "update m2", "acquireLease m3", "wait m2", "machine m2",
-                "releaseLease m2", "update m3", "wait m3", "machine m3",
-                "releaseLease m3", "finishRelease-complete",
+                "acquireLease m1", "createRelease", "acquireLease m2", "update m1", "wait m1", "machine m1",
+                "update m2", "acquireLease m3", "wait m2", "machine m2", "releaseLease m2", "update m3", "wait m3",
+                "machine m3", "releaseLease m3", "finishRelease-complete", "releaseLease m1",
             ])
         for machine in ["m1", "m2", "m3"] {
             #expect(calls(simulation, about: machine).count <= 6, "\(calls(simulation, about: machine))")
@@ -84,8 +83,7 @@ import Testing
         let id = try #require(simulation.history.flatMap(\.actions).last { $0.effect.name == "update" }?.id)
         try simulation.go { $0.fly.fleet[0].imageDigest == Sample.newDigest }
         try simulation.give(
-            .answered(
-                action: id, answer: .failed(failure: Failure(.timedOut, "no answer", isAmbiguous: true))))
+            .answered(action: id, answer: .failed(failure: Failure(.timedOut, "no answer", isAmbiguous: true))))
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
         #expect(calls(simulation, about: "m1").filter { $0 == "update" }.count == 1)
@@ -137,7 +135,9 @@ import Testing
         simulation.world.scripted["update"] = Array(repeating: lost, count: 10)
         try simulation.go()
         #expect(calls(simulation, about: "m1").filter { $0 == "update" }.count == MachineChange.maxChangeAttempts)
-        #expect(simulation.run.report?.outcome == .unavailable)
+        // None of them was seen to happen, and none is sure not to happen yet: with a new lease they can't.
+        #expect(simulation.run.report?.outcome == .rolledBack)
+        #expect(calls(simulation, about: "m1").filter { $0 == "acquireLease" }.count == 2)
         #expect(simulation.fly.fleet[0].imageDigest == Sample.oldDigest)
     }
 
@@ -146,8 +146,7 @@ import Testing
             var simulation = simulation([]) { $0.machineCounts = ["app": 2] }
             simulation.world.records = []
             let failure =
-                happened
-                ? Failure(.conflict, "the name is taken") : Failure(.timedOut, "no answer", isAmbiguous: true)
+                happened ? Failure(.conflict, "the name is taken") : Failure(.timedOut, "no answer", isAmbiguous: true)
             try simulation.go { $0.calls.contains { $0.hasPrefix("create ") } }
             let id = try #require(simulation.history.flatMap(\.actions).first { $0.effect.name == "create" }?.id)
             if happened { try simulation.go { $0.fly.fleet.count == 2 } }
@@ -164,22 +163,22 @@ import Testing
 
     @Test func `a lease that another holds is waited for`() throws {
         var simulation = simulation()
-        simulation.fly.leaseForAnother("m1", until: Sample.start + .seconds(10))
+        simulation.fly.leaseForAnother("m2", until: Sample.start + .seconds(10))
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
-        #expect(calls(simulation, about: "m1").filter { $0 == "acquireLease" }.count > 3)
+        #expect(calls(simulation, about: "m2").filter { $0 == "acquireLease" }.count > 3)
     }
 
     @Test func `a lease that another keeps ends the deploy with nothing changed`() throws {
-        var simulation = simulation(Sample.fleet(1)) {
-            $0.servingFloor = 0
-            $0.waitTimeout = .seconds(20)
-        }
+        var simulation = simulation(Sample.fleet(2)) { $0.servingFloor = 0 }
         simulation.fly.leaseForAnother("m1", until: Sample.start + .seconds(3600))
         try simulation.go()
-        #expect(simulation.run.report?.outcome == .unavailable)
-        #expect(simulation.run.report?.headline.contains("nothing changed") == true)
-        #expect(simulation.fly.fleet == Sample.fleet(1))
+        let report = try #require(simulation.run.report)
+        #expect(report.outcome == .refused)
+        #expect(report.exitCode == 13)
+        #expect(report.headline.hasPrefix("another run works on demo: someone holds its lease"))
+        #expect(simulation.fly.fleet == Sample.fleet(2))
+        #expect(simulation.fly.openReleases.isEmpty)
     }
 
     @Test func `leases are refreshed while a machine takes its time`() throws {
@@ -188,7 +187,8 @@ import Testing
         #expect(simulation.run.report?.outcome == .verified)
         #expect(simulation.fly.violations.isEmpty)
         // Every 35 s of the 100, not more often.
-        #expect(calls(simulation, about: "m1").filter { $0 == "refreshLease" }.count == 2)
+        #expect(calls(simulation, about: "m2").filter { $0 == "refreshLease" }.count <= 6)
+        #expect(calls(simulation, about: "m3").filter { $0 == "refreshLease" }.count <= 6)
         #expect(simulation.fly.heldLeases.isEmpty)
     }
 
@@ -251,8 +251,9 @@ import Testing
         #expect(simulation.fly.fleet.allSatisfy { $0.imageDigest == Sample.oldDigest })
     }
 
-    @Test(arguments: ["stopped", "suspended"])
-    func `machines at rest are updated and left at rest`(_ state: String) throws {
+    @Test(arguments: ["stopped", "suspended"]) func `machines at rest are updated and left at rest`(_ state: String)
+        throws
+    {
         var simulation = simulation([
             Sample.machine(1), Sample.machine(2), Sample.machine(3), Sample.machine(4, state: state),
         ])
@@ -277,7 +278,7 @@ import Testing
         var simulation = simulation([Sample.machine(1, digest: Sample.newDigest), Sample.machine(2), Sample.machine(3)])
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
-        #expect(calls(simulation, about: "m1").isEmpty)
+        #expect(calls(simulation, about: "m1") == ["acquireLease", "releaseLease"])
         #expect(simulation.world.history.current?.machines.count == 3)
     }
 
@@ -286,7 +287,9 @@ import Testing
         simulation.fly.floor = 1
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
-        #expect(simulation.calls.first { $0.hasPrefix("update") } == "update m3")
+        let updates = simulation.calls.filter { $0.hasPrefix("update") }
+        #expect(updates.firstIndex(of: "update m3").map { $0 < 2 } == true, "\(updates)")
+        #expect(updates.last == "update m2")
         #expect(simulation.fly.violations.isEmpty)
     }
 
@@ -312,9 +315,8 @@ import Testing
 
     @Test func `a floor that never allows the next step ends the rollout`() throws {
         // m3 is as it shall be, so that nothing will be done about it when it falls ill.
-        var simulation = simulation([
-            Sample.machine(1), Sample.machine(2), Sample.machine(3, digest: Sample.newDigest),
-        ]) {
+        var simulation = simulation([Sample.machine(1), Sample.machine(2), Sample.machine(3, digest: Sample.newDigest)])
+        {
             $0.servingFloor = 2
             $0.waitTimeout = .seconds(30)
         }
@@ -327,7 +329,7 @@ import Testing
         #expect(deploy?.detail == "the serving floor of 2 left no machine that could be taken away within 30 s")
         #expect(!simulation.calls.contains("update m2"))
         #expect(simulation.fly.violations.isEmpty)
-        #expect(simulation.fly.heldLeases.isEmpty)
+        #expect(simulation.fly.heldLeases == ["m1"])
     }
 
     @Test func `late answers of cancelled waits change nothing`() throws {

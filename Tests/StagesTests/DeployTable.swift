@@ -9,10 +9,9 @@ extension Deploy: TabledStage {
     static let table = TransitionTable(
         "Deploy",
         states: [
-            "waiting", "rechecking", "looking", "numbering", "recording", "rolling", "completing", "deployed",
-            "failed", "refused", "stopped",
-        ],
-        events: StageTable.events, opening: "begin",
+            "waiting", "rechecking", "looking", "numbering", "seeking", "recording", "rolling", "completing",
+            "deployed", "failed", "refused", "stopped",
+        ], events: StageTable.events, opening: "begin",
         """
         waiting | begin | rechecking | window
         waiting+windowless | begin | looking | machines
@@ -30,16 +29,22 @@ extension Deploy: TabledStage {
         looking | others | !
         numbering | platformRelease | recording | record
         numbering | failed | refused
+        numbering | failed/ambiguous | seeking | releases
         numbering+stopping | platformRelease, failed | stopped
         numbering | stop | =
         numbering | others | !
-        recording | done | rolling | acquireLease acquireLease wake
+        seeking | platformReleases/open | recording | record
+        seeking | platformReleases, failed | refused
+        seeking+stopping | platformReleases/open, platformReleases, failed | stopped
+        seeking | stop | =
+        seeking | others | !
+        recording | done | rolling | acquireLease update wake
         recording+equal | done | completing | record
         recording | failed | refused
         recording+stopping | done, failed | stopped
         recording | stop | =
         recording | others | !
-        rolling | lease | = | update wake
+        rolling | lease | = | wake
         rolling | failed | = | wake
         rolling | failed/forbidden | =
         rolling+only | failed/forbidden | failed
@@ -67,13 +72,16 @@ extension Deploy: TabledStage {
         ("numbering", "createRelease", "platformRelease"), ("recording", "record", "done"),
     ]
 
+    /// The lease of m1 that the run holds, by the name that the sample platform gives its first lease.
+    private static let held: [MachineID: LeaseNonce] = ["m1": "nonce-1"]
+
     static func setUp(_ state: String) throws -> (Deploy, awaited: ActionID) {
         let base = TransitionTable.base(state)
         let overrides = RunRequest.Overrides(isEmergency: state == "rechecking+emergency", approvedBy: "Grace")
         let request = Sample.request(overrides: overrides) { $0.hasWindow = state != "waiting+windowless" }
         var deploy = Deploy(
             request, commit: Sample.commit("c"), image: Sample.image(Sample.newDigest),
-            hasNoMachinesYet: state == "looking+first")
+            hasNoMachinesYet: state == "looking+first", leases: held)
         var agenda = StageTable.agenda()
         if state.hasPrefix("waiting") { return (deploy, StageTable.stranger) }
         deploy.begin(&agenda)
@@ -87,7 +95,14 @@ extension Deploy: TabledStage {
             return (deploy, StageTable.stranger)
         }
         var next = agenda.nextAction
+        var last: [Action] = []
         for (index, step) in path.enumerated() {
+            if base == "seeking", step.state == "numbering" {
+                var agenda = Agenda(now: Sample.start, nextAction: next)
+                try deploy.handle(action, try StageTable.answer("failed/ambiguous"), &agenda)
+                if state.hasSuffix("+stopping") { try deploy.stop(&agenda) }
+                return (deploy, try StageTable.action("releases", in: agenda))
+            }
             if step.state == base {
                 if state.hasSuffix("+stopping") { try deploy.stop(&agenda) }
                 return (deploy, action)
@@ -102,26 +117,26 @@ extension Deploy: TabledStage {
             }
             try deploy.handle(action, answer, &agenda)
             next = agenda.nextAction
-            let awaited = index + 1 < path.count ? path[index + 1].awaits : "acquireLease"
+            last = agenda.actions
+            let begun = state == "rolling+only" ? "update" : "acquireLease"
+            let awaited = index + 1 < path.count ? path[index + 1].awaits : begun
+            if awaited == "acquireLease", base != "rolling" || state == "rolling+last" { break }
             action = try StageTable.action(awaited, in: agenda)
         }
         if base == "rolling", state != "rolling+last" { return (deploy, action) }
-        if let last = try finish(&deploy, state, next) { return (deploy, last) }
+        if let last = try finish(&deploy, state, last, next) { return (deploy, last) }
         return (deploy, deploy.isOver ? StageTable.stranger : try awaited(by: deploy))
     }
 
     /// Lets the rollout end, and goes on from there; for `rolling+last` it stops at the call that ends the rollout.
-    private static func finish(_ deploy: inout Deploy, _ state: String, _ nextAction: Int) throws -> ActionID? {
+    private static func finish(_ deploy: inout Deploy, _ state: String, _ begun: [Action], _ nextAction: Int) throws
+        -> ActionID?
+    {
         var fly = SimulatedFly(Sample.fleet(3))
+        _ = fly.answer(.acquireLease(machine: "m1", seconds: 3600))
         var now = Sample.start
-        var open = (0..<nextAction).map { ActionID($0) }.filter { deploy.awaits($0) }
-        var calls: [ActionID: Effect] = [:]
-        // Two leases and a wake are asked for when the rollout starts: the first for m1, the second for m2.
-        for (index, id) in open.enumerated() {
-            calls[id] =
-                index < 2
-                ? .platform(call: .acquireLease(machine: MachineID("m\(index + 1)"), seconds: 60)) : .wake(at: now)
-        }
+        var open = begun.map(\.id)
+        var calls = Dictionary(uniqueKeysWithValues: begun.map { ($0.id, $0.effect) })
         var next = nextAction
         while case .rolling = deploy.state {
             guard let id = open.first(where: { deploy.awaits($0) }) else { throw StageTable.UnknownName(name: state) }
@@ -161,6 +176,7 @@ extension Deploy: TabledStage {
         case .rechecking: "rechecking"
         case .looking: "looking"
         case .numbering: "numbering"
+        case .seeking: "seeking"
         case .recording: "recording"
         case .rolling: "rolling"
         case .completing: "completing"

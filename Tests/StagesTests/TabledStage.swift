@@ -27,9 +27,9 @@ enum StageTable {
     static let events = Answer.samples.map(\.kind) + ["stranger", "stop"]
 
     /// What the event does to a machine in the state.
-    static func step<Stage: TabledStage>(
-        _ stage: inout Stage, _ row: Transition, _ awaited: ActionID
-    ) throws -> [String] {
+    static func step<Stage: TabledStage>(_ stage: inout Stage, _ row: Transition, _ awaited: ActionID) throws
+        -> [String]
+    {
         var agenda = Agenda(now: Sample.start + .seconds(1), nextAction: 500)
         switch row.event {
         case "begin": try stage.open(String(row.from.drop { $0 != "+" }.dropFirst()), &agenda)
@@ -52,6 +52,18 @@ enum StageTable {
         case ("machines", "new"): return .machines(list: (1...3).map(deployed))
         case ("machines", "mixed"):
             return .machines(list: [Sample.machine(1, digest: Sample.newDigest), Sample.machine(2), Sample.machine(3)])
+        case ("machines", "surplus"):
+            var extra = Sample.machine(8)
+            extra.config.metadata["fly_process_group"] = "extra"
+            extra.config.metadata[Bookkeeping.created] = Sample.run.rawValue
+            return .machines(list: Sample.fleet(3) + [extra])
+        case ("platformReleases", "open"):
+            return .platformReleases(list: [
+                .init(
+                    id: "rel_72", number: ReleaseNumber(72), status: "running",
+                    image: Sample.reference(Sample.newDigest))
+            ])
+        case ("failed", "ambiguous"): return .failed(failure: Failure(.timedOut, "no answer", isAmbiguous: true))
         case ("failed", "refused"): return .failed(failure: Failure(.refused, "no"))
         case ("failed", "forbidden"): return .failed(failure: Failure(.forbidden, "not yours"))
         case ("failed", "unauthorized"): return .failed(failure: Failure(.unauthorized, "who are you"))

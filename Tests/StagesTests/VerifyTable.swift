@@ -66,13 +66,12 @@ extension HealthVerify: TabledStage {
     static let tabledPlan = VerifyPlan(
         health: Sample.health,
         fallback: HealthProbe(
-            name: "/", url: "https://demo.fly.dev/", timeout: .seconds(5), criteria: HealthCriteria()),
-        attempts: 4, interval: .seconds(2), consecutive: 2,
+            name: "/", url: "https://demo.fly.dev/", timeout: .seconds(5), criteria: HealthCriteria()), attempts: 4,
+        interval: .seconds(2), consecutive: 2,
         smoke: [
             HealthProbe(
                 name: "/login", url: "https://demo.fly.dev/login", timeout: .seconds(5), criteria: HealthCriteria())
-        ],
-        soak: .seconds(10))
+        ], soak: .seconds(10))
 
     static func setUp(_ state: String) throws -> (HealthVerify, awaited: ActionID) {
         let good = "probe"
@@ -82,14 +81,13 @@ extension HealthVerify: TabledStage {
         let soaking = smoking + [good]
         let answers: [String: [String]] = [
             "probing": [], "probing+pausing": [good], "probing+almost": [good, "woke"],
-            "probing+late": [bad, "woke", bad, "woke"],
-            "inspecting": inspecting, "inspecting+pausing": inspecting + ["failed"],
-            "inspecting+last": inspecting + ["failed", "woke", "failed", "woke", "failed", "woke"],
-            "smoking": smoking, "smoking+pausing": smoking + [bad], "smoking+unsoaked": smoking,
-            "smoking+last": smoking + [bad, "woke", bad, "woke"],
-            "soaking": soaking, "soaking+probing": soaking + ["woke"], "soaking+inspecting": soaking + ["woke", good],
-            "soaking+bad": soaking + ["woke", bad, "observations", "woke"],
-            "soaking+over": soaking + ["woke", good],
+            "probing+late": [bad, "woke", bad, "woke"], "inspecting": inspecting,
+            "inspecting+pausing": inspecting + ["failed"],
+            "inspecting+last": inspecting + ["failed", "woke", "failed", "woke", "failed", "woke"], "smoking": smoking,
+            "smoking+pausing": smoking + [bad], "smoking+unsoaked": smoking,
+            "smoking+last": smoking + [bad, "woke", bad, "woke"], "soaking": soaking,
+            "soaking+probing": soaking + ["woke"], "soaking+inspecting": soaking + ["woke", good],
+            "soaking+bad": soaking + ["woke", bad, "observations", "woke"], "soaking+over": soaking + ["woke", good],
             "healthy": soaking + ["woke", good, "observations"], "unhealthy": [bad, "woke", bad, "woke", bad],
         ]
         var plan = tabledPlan
@@ -135,15 +133,22 @@ extension Rollback: TabledStage {
     static let table = TransitionTable(
         "Rollback",
         states: [
-            "waiting", "looking", "pausing", "restoring", "verifying", "diagnosing", "restored", "failed", "stopped",
-        ],
-        events: StageTable.events, opening: "begin",
+            "waiting", "looking", "confirming", "pausing", "restoring", "removing", "verifying", "diagnosing",
+            "restored", "failed",
+            "stopped",
+        ], events: StageTable.events, opening: "begin",
         """
         waiting | begin | looking | machines
         waiting | stop | stopped
         waiting | others | !
         looking | machines/new | restoring | acquireLease acquireLease wake
         looking | machines/mixed | restoring | acquireLease wake
+        looking+suspect | machines | confirming | machine
+        confirming | machine | verifying | probe
+        confirming | failed | pausing | wake
+        confirming | stop | stopped
+        confirming | others | !
+        looking | machines/surplus | removing | acquireLease
         looking | machines | verifying | probe
         looking | failed | pausing | wake
         looking+last | failed | failed
@@ -152,11 +157,16 @@ extension Rollback: TabledStage {
         pausing | woke | looking | machines
         pausing | stop | stopped
         pausing | others | !
-        restoring | lease | = | update wake
+        restoring | lease | = | wake update
         restoring | failed | = | wake
         restoring | failed/forbidden | diagnosing | machines
         restoring | stop | =
         restoring | others | !
+        removing | lease | = | machine
+        removing | failed | = | wake
+        removing | failed/forbidden | diagnosing | machines
+        removing | stop | =
+        removing | others | !
         verifying | probe | = | wake
         verifying | probe/bad | diagnosing | machines
         verifying | stop | stopped
@@ -175,7 +185,9 @@ extension Rollback: TabledStage {
     static func setUp(_ state: String) throws -> (Rollback, awaited: ActionID) {
         let plan = VerifyPlan(health: Sample.health, attempts: 2, interval: .seconds(2), consecutive: 2)
         let request = Sample.request { $0.verify = plan }
-        var rollback = Rollback(request, to: Sample.release(71), before: [])
+        var rollback = Rollback(
+            request, to: Sample.release(71), before: [],
+            suspects: state == "confirming" || state.hasSuffix("+suspect") ? ["m1"] : [])
         if state == "waiting" { return (rollback, StageTable.stranger) }
         var agenda = StageTable.agenda()
         rollback.begin(&agenda)
@@ -184,7 +196,9 @@ extension Rollback: TabledStage {
             return (rollback, StageTable.stranger)
         }
         let answers: [String: [String]] = [
-            "looking": [], "pausing": ["failed"], "restoring": ["machines/mixed"], "verifying": ["machines"],
+            "looking": [], "confirming": ["machines"], "pausing": ["failed"], "restoring": ["machines/mixed"],
+            "removing": ["machines/surplus"],
+            "verifying": ["machines"],
             "looking+last": ["failed", "woke", "failed", "woke", "failed", "woke", "failed", "woke"],
             "diagnosing": ["machines/mixed", "failed/forbidden"],
             "failed": ["machines/mixed", "failed/forbidden", "machines/mixed"],
@@ -203,8 +217,10 @@ extension Rollback: TabledStage {
         switch state {
         case .waiting: "waiting"
         case .looking: "looking"
+        case .confirming: "confirming"
         case .pausing: "pausing"
         case .restoring: "restoring"
+        case .removing: "removing"
         case .verifying: "verifying"
         case .diagnosing: "diagnosing"
         case .restored: "restored"

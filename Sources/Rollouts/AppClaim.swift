@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// A run's hold on an app among machines that share nothing but the platform: leases on the machines that every run
+/// must have before it changes anything, taken in one order and kept to the run's end.
+///
+/// A holder that lives refreshes its leases, and is seen to; one that died does not, and its leases end by themselves.
+/// A holder that slept finds them gone.
+package struct AppClaim: Hashable, Codable, Sendable {
+    /// A lease lives this long unless refreshed.
+    package static let timeToLive = MachineChange.leaseTimeToLive
+    /// How long before its end a lease is refreshed.
+    package static let refreshMargin = MachineChange.leaseRefreshMargin
+    /// How often a lease is asked for that somebody else holds.
+    package static let retryPause = Duration.seconds(5)
+    /// How soon a refresh is tried again that got no answer.
+    package static let refreshRetryPause = Duration.seconds(3)
+    /// How long a platform that does not answer is asked for a lease.
+    package static let patience = Duration.seconds(90)
+
+    package enum State: Hashable, Codable, Sendable {
+        /// Next: `leasing`, `held`.
+        case idle
+        /// Leases of a process that is gone are ended, so that nothing it sent can still be done under them. Next:
+        /// `leasing`, `held`.
+        case abandoning
+        /// Next: `leasing` (the next machine), `asking`, `pausing`, `held`, `refused`.
+        case leasing(machine: MachineID)
+        /// Somebody holds the lease: who? Next: `pausing`, `refused`.
+        case asking(machine: MachineID)
+        /// Next: `leasing`.
+        case pausing(machine: MachineID)
+        /// Next: `lost`, `releasing`.
+        case held
+        /// Another run works on the app. Next: `releasing`.
+        case busy(holder: String)
+        /// Next: `releasing`.
+        case refused(failure: Failure)
+        /// A lease ended before it could be refreshed: the app may be another's by now. Next: `releasing`.
+        case lost(reason: String)
+        /// Next: `released`.
+        case releasing
+        case released
+    }
+
+    private enum Step: Hashable, Codable, Sendable {
+        case acquire(machine: MachineID)
+        case ask(machine: MachineID)
+        case pause
+        case refreshDue
+        case refresh(machine: MachineID)
+        case release(machine: MachineID)
+    }
+
+    package private(set) var state: State = .idle
+    /// The machines to hold, in the order in which they are leased.
+    package private(set) var machines: [MachineID] = []
+    private var leases: [MachineID: Lease] = [:]
+    private var routes: [ActionID: Step] = [:]
+    /// When the lease of somebody else would have ended, as it was first seen.
+    private var firstSeenExpiry: [MachineID: Timestamp] = [:]
+    private var firstTrouble: Timestamp?
+    /// Until when a living holder is waited for; nil for not at all.
+    private var waitUntil: Timestamp?
+
+    package init() {}
+
+    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
+
+    /// The nonces to change the held machines with.
+    package var nonces: [MachineID: LeaseNonce] { leases.mapValues(\.nonce) }
+
+    /// What it waits for, for people; empty where it does not.
+    package var waitingFor: String {
+        switch state {
+        case .leasing(let machine), .asking(let machine): "the lease of \(machine)"
+        case .pausing(let machine): "the lease of \(machine), which another run holds"
+        case .abandoning: "the leases of the process that ended"
+        case .idle, .held, .busy, .refused, .lost, .releasing, .released: ""
+        }
+    }
+
+    package func holds(_ machine: MachineID) -> Bool { leases[machine] != nil }
+
+    /// Whether every lease is known to live at that time.
+    package func isLive(at now: Timestamp) -> Bool {
+        guard case .held = state else { return false }
+        return leases.values.allSatisfy { $0.expiresAt > now }
+    }
+
+    /// The machines that a run must hold before it changes a fleet: the first one, by which all runs meet; and the
+    /// first
+    /// of those that stay, for the run that destroys the others.
+    package static func guards(of fleet: [FleetMachine], staying: Set<ProcessGroup>) -> [MachineID] {
+        let candidates = fleet.filter { $0.isManaged && !$0.config.processGroup.rawValue.hasPrefix("fly_app_") }
+        let first = candidates.min(by: precedes)?.id
+        let stays = candidates.filter { staying.contains($0.config.processGroup) }.min(by: precedes)?.id
+        return Set([first, stays].compactMap(\.self)).sorted()
+    }
+
+    /// The order of machines by which all runs agree on the first one: those that were there before Airboss, then the
+    /// oldest runs' creations. What a run makes while another looks never comes before what was there.
+    package static func precedes(_ left: FleetMachine, _ right: FleetMachine) -> Bool {
+        (left.config.metadata(Bookkeeping.created) ?? "", left.id)
+            < (right.config.metadata(Bookkeeping.created) ?? "", right.id)
+    }
+
+    /// Asks for the leases, one after the other.
+    ///
+    /// - Parameter wait: how long a holder that lives is waited for.
+    package mutating func take(_ wanted: [MachineID], wait: Duration?, _ agenda: inout Agenda) {
+        machines = Set(wanted).union(leases.keys).sorted()
+        waitUntil = wait.map { agenda.now + $0 }
+        firstTrouble = nil
+        next(&agenda)
+    }
+
+    /// Begins anew for a process that is gone: ends every lease that is known of, the run's own and `others`, and then
+    /// takes new ones. What was sent under the old ones and is still on its way can't be done any more.
+    package mutating func takeOver(
+        _ wanted: [MachineID], others: [MachineID: LeaseNonce], wait: Duration?, _ agenda: inout Agenda
+    ) {
+        let known = nonces.merging(others) { own, _ in own }
+        machines = Set(wanted).union(machines).sorted()
+        waitUntil = wait.map { agenda.now + $0 }
+        (leases, routes, firstSeenExpiry, firstTrouble) = ([:], [:], [:], nil)
+        state = .abandoning
+        for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
+            let call = PlatformCall.releaseLease(machine: machine, nonce: nonce)
+            routes[agenda.perform(.platform(call: call))] = .release(machine: machine)
+        }
+        if routes.isEmpty { next(&agenda) }
+    }
+
+    /// Drops a machine that is no more.
+    package mutating func forget(_ machine: MachineID) {
+        leases[machine] = nil
+        machines.removeAll { $0 == machine }
+    }
+
+    /// Gives back the leases of all other machines; nothing waits for it.
+    package mutating func keep(only kept: [MachineID], _ agenda: inout Agenda) {
+        for machine in leases.keys.sorted() where !kept.contains(machine) {
+            guard let lease = leases[machine] else { continue }
+            agenda.performAndForget(.platform(call: .releaseLease(machine: machine, nonce: lease.nonce)))
+            forget(machine)
+        }
+    }
+
+    /// Gives back what is held, and `others` that a stage held beside it.
+    package mutating func release(others: [MachineID: LeaseNonce] = [:], _ agenda: inout Agenda) {
+        // A lease that is asked for at this moment is given back as soon as it is known.
+        routes = routes.filter { if case .acquire = $0.value { true } else { false } }
+        let known = nonces.merging(others) { own, _ in own }
+        for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
+            let call = PlatformCall.releaseLease(machine: machine, nonce: nonce)
+            routes[agenda.perform(.platform(call: call))] = .release(machine: machine)
+        }
+        state = routes.isEmpty ? .released : .releasing
+    }
+
+    package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
+        guard let step = routes.removeValue(forKey: action) else {
+            throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
+        }
+        switch (step, answer) {
+        case (.acquire(let machine), .lease(let lease)) where state == .releasing:
+            let call = PlatformCall.releaseLease(machine: machine, nonce: lease.nonce)
+            routes[agenda.perform(.platform(call: call))] = .release(machine: machine)
+        case (.acquire, .failed) where state == .releasing: if routes.isEmpty { state = .released }
+        case (.acquire(let machine), .lease(let lease)):
+            leases[machine] = lease
+            firstTrouble = nil
+            next(&agenda)
+            keep(&agenda)
+        case (.acquire(let machine), .failed(let failure)): notLeased(machine, failure, &agenda)
+        case (.ask(let machine), .leaseHolder(let holder)): heldBy(holder, machine, &agenda)
+        case (.ask(let machine), .failed):
+            // Who it is can't be read; that somebody has it is known.
+            pause(machine, &agenda)
+        case (.pause, .woke): next(&agenda)
+        case (.refreshDue, .woke): refresh(&agenda)
+        case (.refresh(let machine), .lease(let lease)):
+            guard leases[machine] != nil else { return }
+            leases[machine] = lease
+            keep(&agenda)
+        case (.refresh(let machine), .failed(let failure)): notRefreshed(machine, failure, &agenda)
+        case (.release(let machine), _):
+            leases[machine] = nil
+            guard routes.isEmpty else { return }
+            if state == .abandoning { next(&agenda) } else { state = .released }
+        default: throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        }
+    }
+
+    // MARK: - Taking
+
+    private mutating func next(_ agenda: inout Agenda) {
+        guard let machine = machines.first(where: { leases[$0] == nil }) else {
+            state = .held
+            keep(&agenda)
+            return
+        }
+        state = .leasing(machine: machine)
+        let call = PlatformCall.acquireLease(machine: machine, seconds: Int(AppClaim.timeToLive.inSeconds))
+        routes[agenda.perform(.platform(call: call))] = .acquire(machine: machine)
+    }
+
+    private mutating func notLeased(_ machine: MachineID, _ failure: Failure, _ agenda: inout Agenda) {
+        switch failure.code {
+        case .leaseHeld:
+            state = .asking(machine: machine)
+            routes[agenda.perform(.platform(call: .lease(machine: machine)))] = .ask(machine: machine)
+        case .timedOut, .unavailable, .rateLimited:
+            let since = firstTrouble ?? agenda.now
+            firstTrouble = since
+            if agenda.now - since < AppClaim.patience {
+                pause(machine, &agenda)
+            } else {
+                state = .refused(failure: failure)
+            }
+        case .notFound:
+            // A machine that is no more need not be held.
+            forget(machine)
+            next(&agenda)
+        case .unauthorized, .forbidden, .conflict, .capacity, .invalid, .refused, .cancelled:
+            state = .refused(failure: failure)
+        }
+    }
+
+    /// A lease that was refreshed since it was first seen has a holder who lives.
+    private mutating func heldBy(_ holder: LeaseHolder?, _ machine: MachineID, _ agenda: inout Agenda) {
+        guard let holder else {
+            next(&agenda)
+            return
+        }
+        let first = firstSeenExpiry[machine] ?? holder.expiresAt
+        firstSeenExpiry[machine] = first
+        let isAlive = holder.expiresAt > first
+        // A lease that outlives every lease of ours is no run's: nobody can wait for its end.
+        let isForeign = holder.expiresAt - agenda.now > AppClaim.timeToLive * 2
+        if isAlive || isForeign, waitUntil.map({ $0 <= agenda.now }) ?? true {
+            let who = holder.description.isEmpty ? "\(holder.owner) holds its lease" : holder.description
+            state = .busy(holder: "\(who), until \(holder.expiresAt) unless prolonged")
+            return
+        }
+        pause(machine, &agenda)
+    }
+
+    private mutating func pause(_ machine: MachineID, _ agenda: inout Agenda) {
+        state = .pausing(machine: machine)
+        routes[agenda.perform(.wake(at: agenda.now + AppClaim.retryPause))] = .pause
+    }
+
+    // MARK: - Keeping
+
+    /// Whether what is held is kept alive: also while the next machine's lease is waited for.
+    private var isKeeping: Bool {
+        switch state {
+        case .leasing, .asking, .pausing, .held: true
+        case .idle, .abandoning, .busy, .refused, .lost, .releasing, .released: false
+        }
+    }
+
+    /// One wake for all leases: they are taken, and so refreshed, together.
+    private mutating func keep(_ agenda: inout Agenda) {
+        guard isKeeping, let soonest = leases.values.map(\.expiresAt).min(),
+            !routes.values.contains(.refreshDue)
+        else { return }
+        routes[agenda.perform(.wake(at: soonest - AppClaim.refreshMargin))] = .refreshDue
+    }
+
+    private mutating func refresh(_ agenda: inout Agenda) {
+        guard isKeeping else { return }
+        let seconds = Int(AppClaim.timeToLive.inSeconds)
+        for machine in leases.keys.sorted() {
+            guard let lease = leases[machine], agenda.now >= lease.expiresAt - AppClaim.refreshMargin,
+                !routes.values.contains(.refresh(machine: machine))
+            else { continue }
+            let call = PlatformCall.refreshLease(machine: machine, nonce: lease.nonce, seconds: seconds)
+            routes[agenda.perform(.platform(call: call))] = .refresh(machine: machine)
+        }
+        if !routes.values.contains(where: { if case .refresh = $0 { true } else { false } }) { keep(&agenda) }
+    }
+
+    private mutating func notRefreshed(_ machine: MachineID, _ failure: Failure, _ agenda: inout Agenda) {
+        guard let lease = leases[machine], isKeeping else { return }
+        guard case .held = state else {
+            // It is taken once more when the others are there.
+            if agenda.now + AppClaim.refreshRetryPause >= lease.expiresAt || !failure.isPassing {
+                leases[machine] = nil
+            }
+            keep(&agenda)
+            return
+        }
+        switch failure.code {
+        case .timedOut, .unavailable, .rateLimited, .cancelled:
+            guard agenda.now + AppClaim.refreshRetryPause < lease.expiresAt else {
+                state = .lost(reason: "the lease of \(machine) could not be prolonged: \(failure.text)")
+                return
+            }
+            routes[agenda.perform(.wake(at: agenda.now + AppClaim.refreshRetryPause))] = .refreshDue
+        case .leaseHeld, .unauthorized, .forbidden, .notFound, .conflict, .capacity, .invalid, .refused:
+            leases[machine] = nil
+            state = .lost(reason: "the lease of \(machine) is another's: \(failure.text)")
+        }
+    }
+}
+
+extension Failure {
+    /// Whether the same call may succeed a moment later.
+    var isPassing: Bool {
+        switch code {
+        case .timedOut, .unavailable, .rateLimited, .cancelled: true
+        case .leaseHeld, .unauthorized, .forbidden, .notFound, .conflict, .capacity, .invalid, .refused: false
+        }
+    }
+}

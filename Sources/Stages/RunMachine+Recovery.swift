@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import Model
+internal import Rollouts
+
+/// How a run takes its app, goes on after its process died or slept, and leaves.
+///
+/// The policy: what had changed nothing ends; a deploy that was not verified goes back to the release that served, and
+/// where there is none it goes on; a rollback goes on; a verified release is finished.
+extension RunMachine {
+    /// Whether the run may change machines now, and so must hold the app.
+    var needsClaim: Bool {
+        switch state {
+        case .deploy: deploy?.isWithdrawing != true
+        case .confirming, .verify, .rollback, .reaping: true
+        case .waiting, .preValidation, .diagnosing, .window, .build, .claiming, .settling, .leaving, .notify, .finished:
+            false
+        }
+    }
+
+    /// The stage that people see working.
+    var runningStage: StageName { reports.last { $0.state == .running }?.stage ?? .preValidation }
+
+    // MARK: - Taking the app
+
+    mutating func take(_ machines: [MachineID], for intent: Intent, _ agenda: inout Agenda) {
+        self.intent = intent
+        state = .claiming
+        claim.take(machines, wait: request.settings.waitForApp, &agenda)
+    }
+
+    mutating func afterClaiming(_ agenda: inout Agenda) throws(IllegalEvent) {
+        guard case .claiming = state, let intent else { return }
+        switch claim.state {
+        case .held where (resumptions > 0 || mustConfirm) && intent != .diagnose:
+            state = .confirming
+            let own = deploy?.release?.number
+            let known = preValidation.facts.platformReleases.map(\.number).max()
+            var stage = Confirmation(
+                run: request.run, opened: intent == .reap ? nil : own, newest: own ?? known,
+                seen: [preValidation.facts.fleet, deploy?.before ?? [], diagnosis?.managed ?? []])
+            stage.begin(&agenda)
+            confirmation = stage
+        case .held:
+            self.intent = nil
+            try proceed(intent, &agenda)
+        case .busy(let holder):
+            self.intent = nil
+            let reason = "another run works on \(request.app): \(holder)"
+            if endStands(with: reason, &agenda) { return }
+            guard changedByDeploy.isEmpty else {
+                close(runningStage, .failed, reason, &agenda)
+                end(
+                    .needsHuman, "\(resumedBecause); \(reason)",
+                    divergence: changedByDeploy.map { "\($0): may run what this run put there" },
+                    nextSteps: ["when that run has ended, see what it left: airboss recover \(request.pipeline)"],
+                    &agenda)
+                return
+            }
+            close(runningStage, .refused, reason, &agenda)
+            end(.refused, reason, nextSteps: ["wait for it to end, or queue with --wait 15m"], exitCode: .busy, &agenda)
+        case .refused(let failure):
+            self.intent = nil
+            let reason = "\(request.app) could not be taken: \(failure.text)"
+            if endStands(with: reason, &agenda) { return }
+            close(runningStage, .failed, reason, &agenda)
+            let hasChanged = !changedByDeploy.isEmpty
+            let isDown = failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
+            end(
+                hasChanged ? .needsHuman : isDown ? .unavailable : .refused,
+                resumedBecause.isEmpty ? reason : "\(resumedBecause); \(reason)",
+                divergence: changedByDeploy.map { "\($0): may run what this run put there" },
+                nextSteps: hasChanged
+                    ? ["when the platform answers again: airboss recover \(request.pipeline)"]
+                    : failure.hint.isEmpty ? [] : [failure.hint], &agenda)
+        case .idle, .abandoning, .leasing, .asking, .pausing, .lost, .releasing, .released: return
+        }
+    }
+
+    /// Whether the run had its end before its process died: then that stands, and only what it leaves over is told.
+    private mutating func endStands(with reason: String, _ agenda: inout Agenda) -> Bool {
+        guard ending != nil else { return false }
+        leftOver(["what is left over could not be destroyed: \(reason)"])
+        leave(&agenda)
+        return true
+    }
+
+    mutating func afterConfirming(_ agenda: inout Agenda) throws(IllegalEvent) {
+        guard let intent, case .done(let verdict) = confirmation?.state else { return }
+        self.intent = nil
+        switch verdict {
+        case .unchanged: try proceed(intent, &agenda)
+        case .taken(let other):
+            if endStands(with: other, &agenda) { return }
+            isSuperseded = true
+            close(runningStage, .failed, other, &agenda)
+            end(
+                .needsHuman, "\(resumedBecause); meanwhile \(other), so that nothing more was changed",
+                divergence: changedByDeploy.map { "\($0): was changed by this run, and perhaps again since" },
+                nextSteps: ["see what runs: airboss status \(request.pipeline)"], &agenda)
+        case .unknown(let reason):
+            if endStands(with: reason, &agenda) { return }
+            close(runningStage, .failed, reason, &agenda)
+            end(
+                .needsHuman, "\(resumedBecause); what became of the app since can't be seen: \(reason)",
+                divergence: changedByDeploy.map { "\($0): may run what this run put there" },
+                nextSteps: ["when the platform answers again: airboss recover \(request.pipeline)"], &agenda)
+        }
+    }
+
+    private mutating func proceed(_ intent: Intent, _ agenda: inout Agenda) throws(IllegalEvent) {
+        switch intent {
+        case .deploy: beginDeploy(&agenda)
+        case .rollback(let target): beginRollback(to: target, before: deploy?.before ?? [], &agenda)
+        case .undo(let reason, let changed): undo(reason, changed, &agenda)
+        case .diagnose:
+            state = .diagnosing
+            diagnosis?.begin(&agenda)
+        case .reap: beginReaping(&agenda)
+        }
+    }
+
+    private mutating func undo(_ reason: String, _ changed: [String], _ agenda: inout Agenda) {
+        guard preValidation.facts.wayBack == nil else {
+            failed(reason, changed: changed, &agenda)
+            return
+        }
+        agenda.note(.message(text: "there is no release to go back to: the deploy goes on"))
+        state = .deploy
+        // What was verified in part is verified anew.
+        deploy?.resume(leases: claim.nonces, &agenda)
+    }
+
+    /// Before anybody is asked how the app does: the platform starts no machine for a request while it is leased. What
+    /// is kept are the leases by which runs meet, but for those of machines at rest.
+    mutating func loosenClaim(_ fleet: [MachineID: Observation], _ agenda: inout Agenda) {
+        let known = diagnosis?.managed ?? deploy?.before ?? preValidation.facts.fleet
+        let guards = Set(AppClaim.guards(of: known, staying: stayingGroups))
+        claim.keep(
+            only: claim.machines.filter { machine in
+                guards.contains(machine)
+                    && !(fleet[machine].map { FleetPlan.restingStates.contains($0.state) } ?? false)
+            }, &agenda)
+    }
+
+    // MARK: - Going on
+
+    /// Goes on where a process died or slept: what was asked for may have happened, and may happen yet.
+    mutating func resume(because reason: String, _ agenda: inout Agenda) throws(IllegalEvent) {
+        guard state != .finished else { return }
+        resumptions += 1
+        signal = nil
+        fencedBy = nil
+        resumedBecause = reason
+        if startedAt == nil { startedAt = agenda.now }
+        agenda.note(.message(text: "going on with run \(request.run): \(reason)"))
+        switch state {
+        case .waiting:
+            open(.preValidation, &agenda)
+            stopped(.preValidation, changed: [], &agenda)
+        case .preValidation where request.kind == .rollback:
+            preValidation = PreValidation(request)
+            preValidation.begin(&agenda)
+        case .diagnosing:
+            claim.takeOver(claim.machines, others: [:], wait: request.settings.waitForApp, &agenda)
+            intent = .diagnose
+            state = .claiming
+        case .preValidation, .window, .build: stopped(runningStage, changed: [], &agenda)
+        case .confirming:
+            claim.takeOver([], others: [:], wait: request.settings.waitForApp, &agenda)
+            state = .claiming
+        case .claiming:
+            if case .deploy = intent {
+                stopped(.deploy, changed: [], &agenda)
+            } else {
+                claim.takeOver([], others: [:], wait: request.settings.waitForApp, &agenda)
+            }
+        case .deploy: resumeDeploy(reason, &agenda)
+        case .verify where request.kind == .recover: takeOver([], others: [:], for: .diagnose, &agenda)
+        case .verify:
+            troubleSince = troubleSince ?? agenda.now
+            close(.verify, .failed, reason, &agenda)
+            changedByDeploy = deploy?.release?.machines.map(\.id.rawValue) ?? []
+            takeOver([], others: [:], for: .undo(reason: reason, changed: changedByDeploy), &agenda)
+        case .rollback:
+            let remains = rollback?.remains ?? .init()
+            noteLateCreations(remains, agenda.now)
+            changedByDeploy = Set(changedByDeploy).union(remains.changed).sorted()
+            guard let target = rollback?.target else { return }
+            takeOver(remains.unsettled, others: remains.leases, for: .rollback(target: target), &agenda)
+        case .settling:
+            guard let ending else { return }
+            settling = []
+            settle(ending.outcome, &agenda)
+        case .reaping: takeOver([], others: [:], for: .reap, &agenda)
+        case .leaving: leave(&agenda)
+        case .notify:
+            guard let report else { return }
+            notify.resume(report, over: request.settings.channels, &agenda)
+        case .finished: break
+        }
+    }
+
+    private mutating func resumeDeploy(_ reason: String, _ agenda: inout Agenda) {
+        guard let stage = deploy, stage.hasTouchedFleet else {
+            deploy?.withdraw(&agenda)
+            return
+        }
+        troubleSince = troubleSince ?? agenda.now
+        let remains = stage.remains
+        noteLateCreations(remains, agenda.now)
+        let changed = remains.changed
+        changedByDeploy = changed
+        if preValidation.facts.wayBack != nil { close(.deploy, .failed, reason, &agenda) }
+        takeOver(remains.unsettled, others: remains.leases, for: .undo(reason: reason, changed: changed), &agenda)
+    }
+
+    mutating func takeOver(
+        _ machines: [MachineID], others: [MachineID: LeaseNonce], for intent: Intent, _ agenda: inout Agenda
+    ) {
+        self.intent = intent
+        state = .claiming
+        claim.takeOver(machines, others: others, wait: request.settings.waitForApp, &agenda)
+    }
+
+    mutating func noteLateCreations(_ remains: RollingRollout.Remains, _ now: Timestamp) {
+        guard !remains.unsettledCreates.isEmpty else { return }
+        lateCreations = now + RunMachine.latestArrival
+    }
+
+    // MARK: - Being taken over
+
+    /// Somebody else has the run or its app: what is held is let go, and everything else is theirs.
+    mutating func fence(by other: String, _ agenda: inout Agenda) {
+        guard state != .finished, fencedBy == nil else { return }
+        fencedBy = other
+        if ending == nil {
+            ending = Ending(
+                outcome: .needsHuman, headline: "this run was taken over: \(other)",
+                nextSteps: ["see what became of it: airboss runs \(request.pipeline)"])
+        }
+        leave(&agenda)
+    }
+
+    // MARK: - Leaving
+
+    mutating func leave(_ agenda: inout Agenda) {
+        state = .leaving
+        var others = deploy?.rollout?.remains.leases ?? [:]
+        others.merge(rollback?.rollout?.remains.leases ?? [:]) { own, _ in own }
+        claim.release(others: others, &agenda)
+        // Leases that can't be given back end by themselves.
+        if claim.state == .releasing { leaveBy = agenda.perform(.wake(at: agenda.now + RunMachine.leavingPatience)) }
+    }
+
+    mutating func afterLeaving(_ agenda: inout Agenda) {
+        guard claim.state == .released || leaveBy == nil else { return }
+        leaveBy = nil
+        if fencedBy == nil {
+            beginNotify(&agenda)
+        } else {
+            if let ending { report = makeReport(ending, agenda.now) }
+            state = .finished
+        }
+    }
+
+    // MARK: - Leftovers
+
+    /// What is to be destroyed after an end; nil where nothing is.
+    func reapingScope(after ending: Ending) -> Reaping.Scope? {
+        switch ending.outcome {
+        case .verified where request.kind == .deploy || request.kind == .promote:
+            let gone = Set((deploy?.before ?? []).filter(\.isManaged).map(\.config.processGroup)).subtracting(
+                stayingGroups
+            ).filter { !$0.rawValue.hasPrefix("fly_app_") }
+            guard !gone.isEmpty || lateCreations != nil else { return nil }
+            return Reaping.Scope(
+                goneGroups: gone, recorded: Set(preValidation.facts.wayBack?.machines.map(\.id) ?? []),
+                runs: lateCreations == nil ? [] : [request.run], kept: Set(deploy?.release?.machines.map(\.id) ?? []))
+        case .verified, .rolledBack, .needsHuman, .unavailable:
+            guard lateCreations != nil, ending.outcome != .needsHuman || rollback?.state == .restored else {
+                return nil
+            }
+            let restored = Set(rollback?.target.machines.map(\.id) ?? [])
+            let made = rollback?.rollout?.created.values.map(\.self) ?? []
+            return Reaping.Scope(runs: [request.run], kept: restored.union(made))
+        case .refused, .interrupted: return nil
+        }
+    }
+
+    /// The run's end is not as good as it was thought: not everything is cleared up.
+    mutating func leftOver(_ lines: [String]) {
+        guard var end = ending else { return }
+        end.divergence += lines
+        end.headline += "; machines are left over"
+        end.nextSteps.append("destroy what is left over: airboss recover \(request.pipeline)")
+        end.outcome = signal == nil ? .needsHuman : .interrupted
+        ending = end
+    }
+
+    mutating func beginReaping(_ agenda: inout Agenda) {
+        guard let ending, let scope = reapingScope(after: ending) else {
+            leave(&agenda)
+            return
+        }
+        state = .reaping
+        if !scope.goneGroups.isEmpty {
+            let names = scope.goneGroups.map(\.rawValue).sorted().joined(separator: ", ")
+            agenda.note(.message(text: "destroying the machines of process groups that are no more: \(names)"))
+        }
+        var stage = Reaping(scope, leases: claim.nonces)
+        stage.begin(notBefore: lateCreations, &agenda)
+        reaping = stage
+    }
+
+    mutating func afterReaping(_ agenda: inout Agenda) {
+        guard let reaping, reaping.state == .done else { return }
+        for machine in reaping.removal?.removed ?? [] {
+            claim.forget(machine)
+            agenda.note(.message(text: "destroyed \(machine)"))
+        }
+        if !reaping.leftovers.isEmpty { leftOver(reaping.leftovers) }
+        lateCreations = nil
+        leave(&agenda)
+    }
+}
