@@ -7,7 +7,7 @@ package enum APIAction: String, Hashable, Sendable, CaseIterable {
     case listMachines, getMachine, createMachine, updateMachine, destroyMachine
     case startMachine, stopMachine, restartMachine, cordonMachine, uncordonMachine, waitMachine, listVersions
     /// Acquiring and refreshing are one endpoint, and so one action.
-    case acquireLease, releaseLease
+    case acquireLease, getLease, releaseLease
     case getMetadata, setMetadata, patchMetadata, deleteMetadata
     case listSecrets, listRegions, simulatePlacement
     case createRelease, updateRelease, listReleases, currentRelease, readLogs
@@ -19,7 +19,8 @@ package enum APIAction: String, Hashable, Sendable, CaseIterable {
         case .deleteApp: RateLimit(interval: .milliseconds(600), burst: 3)
         case .getApp, .listMachines, .createMachine, .updateMachine, .destroyMachine, .startMachine, .stopMachine,
             .restartMachine, .cordonMachine, .uncordonMachine, .waitMachine, .listVersions, .acquireLease,
-            .releaseLease, .getMetadata, .setMetadata, .patchMetadata, .deleteMetadata, .listSecrets, .listRegions,
+            .getLease, .releaseLease, .getMetadata, .setMetadata, .patchMetadata, .deleteMetadata, .listSecrets,
+            .listRegions,
             .simulatePlacement, .createRelease, .updateRelease, .listReleases, .currentRelease, .readLogs:
             RateLimit(interval: .seconds(1), burst: 3)
         }

@@ -60,7 +60,8 @@ struct APICall {
     /// Whether a lost answer leaves open what is so now.
     var changesSomething: Bool {
         switch action {
-        case .getApp, .listMachines, .getMachine, .waitMachine, .listVersions, .getMetadata, .listSecrets, .listRegions,
+        case .getApp, .listMachines, .getMachine, .waitMachine, .listVersions, .getLease, .getMetadata, .listSecrets,
+            .listRegions,
             .simulatePlacement, .listReleases, .currentRelease, .readLogs:
             false
         case .deleteApp, .createMachine, .updateMachine, .destroyMachine, .startMachine, .stopMachine, .restartMachine,

@@ -28,6 +28,19 @@ extension FlyClient {
         }
     }
 
+    /// Who holds the machine's lease; nil where nobody does. Throws `machineNotFound` where there is no machine.
+    package func leaseHolder(_ app: AppName, _ id: MachineID) async throws(FlyError) -> LeaseHolder? {
+        let call = onMachine(.getLease, "GET", "/lease", app, id, .safe, FlyTimeouts.lease)
+        do {
+            return try await perform(call) { json throws(UnexpectedShape) in
+                json["data"] == .null ? nil : try LeaseHolder(answer: json)
+            }
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
+    }
+
     private func lease(
         _ app: AppName, _ id: MachineID, ttl: Duration, description: String?, nonce: LeaseNonce?
     ) async throws(FlyError) -> Lease {

@@ -119,6 +119,8 @@ struct FlyErrorTable {
     /// Which thing a 404 is about: the one its text names first, or else the one the path ends in.
     private func missing(_ body: ErrorBody) -> FlyError.Code {
         let words = body.text.lowercased().split { !$0.isLetter }
+        // `machine ID … has no lease` is about the lease, although it names the machine first.
+        if call.action == .getLease || call.action == .releaseLease, words.contains("lease") { return .notFound }
         switch words.first(where: { ["app", "apps", "machine", "machines", "lease", "release"].contains($0) }) {
         case "app", "apps": return .appNotFound
         case "machine", "machines": return call.machine == nil ? .notFound : .machineNotFound

@@ -69,18 +69,37 @@ package struct Lease: Hashable, Codable, Sendable {
         self.version = version
     }
 
-    /// Reads `{"status":"success","data":{…}}`, and the bare data as the OpenAPI description has it.
     init(answer json: JSONValue) throws(UnexpectedShape) {
-        let data = json["data"] ?? json
-        let expiresAt = data["expires_at"]
+        let data = json.leaseData
+        self.init(
+            nonce: LeaseNonce(try data.requiredString("nonce")), expiresAt: try data.leaseExpiry(),
+            owner: FlyError.oneLine(data["owner"]?.string ?? "", limit: 120),
+            version: data["version"]?.string.flatMap { $0.isEmpty ? nil : InstanceID($0) })
+    }
+}
+
+extension LeaseHolder {
+    /// Reads a lease without its nonce, which is the holder's.
+    init(answer json: JSONValue) throws(UnexpectedShape) {
+        let data = json.leaseData
+        self.init(
+            owner: FlyError.oneLine(data["owner"]?.string ?? "", limit: 120),
+            description: FlyError.oneLine(data["description"]?.string ?? ""), expiresAt: try data.leaseExpiry())
+    }
+}
+
+extension JSONValue {
+    /// The lease in `{"status":"success","data":{…}}`, or the bare data as the OpenAPI description has it.
+    fileprivate var leaseData: JSONValue { self["data"] ?? self }
+
+    /// Seconds since the epoch, or RFC 3339: servers differ.
+    fileprivate func leaseExpiry() throws(UnexpectedShape) -> Timestamp {
+        let expiresAt = self["expires_at"]
         guard
             let expires = expiresAt?.integer.map({ Timestamp(secondsSinceEpoch: Int64($0)) })
                 ?? expiresAt?.string.flatMap({ Timestamp($0) })
         else { throw UnexpectedShape(message: "“expires_at” is missing in the lease, or no time") }
-        self.init(
-            nonce: LeaseNonce(try data.requiredString("nonce")), expiresAt: expires,
-            owner: FlyError.oneLine(data["owner"]?.string ?? "", limit: 120),
-            version: data["version"]?.string.flatMap { $0.isEmpty ? nil : InstanceID($0) })
+        return expires
     }
 }
 
@@ -105,11 +124,11 @@ package enum WaitOutcome: Hashable, Sendable {
 
 /// One version of a machine's config.
 package struct MachineVersion: Hashable, Codable, Sendable {
-    package var version: InstanceID
+    package var instance: InstanceID
     package var config: MachineConfig
 
-    package init(version: InstanceID, config: MachineConfig) {
-        self.version = version
+    package init(instance: InstanceID, config: MachineConfig) {
+        self.instance = instance
         self.config = config
     }
 
@@ -117,7 +136,7 @@ package struct MachineVersion: Hashable, Codable, Sendable {
         guard let config = json["user_config"], config.object != nil else {
             throw UnexpectedShape(message: "“user_config” is missing in a version")
         }
-        self.init(version: InstanceID(try json.requiredString("version")), config: MachineConfig(config))
+        self.init(instance: InstanceID(try json.requiredString("version")), config: MachineConfig(config))
     }
 }
 

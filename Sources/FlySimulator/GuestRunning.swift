@@ -59,6 +59,8 @@ struct Route: Hashable, Sendable {
     var socketPath: String?
     var softLimit: Int?
     var hardLimit: Int?
+    /// Whether the machine is stopped once nobody visits it, so that its visits have to be told.
+    var stopsWhenIdle = false
 }
 
 /// Which machines an app's traffic may go to at this instant. The Simulator answers it from FlyWorld.
@@ -67,6 +69,10 @@ protocol RouteFinding: Sendable {
     func routes(forHost host: String) -> [Route]
     /// Whether an app of that host name exists at all (404 against 503 in the proxy).
     func knowsHost(_ host: String) -> Bool
+    /// Starts a machine that visitors may start; false where none is coming, and waiting is in vain.
+    func start(forHost host: String) -> Bool
+    /// A request began or ended on a machine that stops when idle.
+    func note(machine: String, isBeginning: Bool)
 }
 
 /// The standing of one check, named as Fly names it.

@@ -26,12 +26,23 @@ struct RouteTable: RouteFinding {
             return Route(
                 app: app, machine: machine.id, internalPort: service.internalPort,
                 socketPath: guests.socketPath(machine: machine.id, port: service.internalPort),
-                softLimit: service.softLimit, hardLimit: service.hardLimit)
+                softLimit: service.softLimit, hardLimit: service.hardLimit,
+                stopsWhenIdle: machine.config.whenIdle != nil)
         }
     }
 
     func knowsHost(_ host: String) -> Bool {
         guard let app = RouteTable.app(ofHost: host) else { return false }
         return self.host.withWorld { $0.apps[app] != nil }
+    }
+
+    func start(forHost host: String) -> Bool {
+        guard let app = RouteTable.app(ofHost: host) else { return false }
+        self.host.apply(.visitorWaits(app: app))
+        return self.host.withWorld { $0.isMachineComing(for: app) }
+    }
+
+    func note(machine: String, isBeginning: Bool) {
+        host.apply(isBeginning ? .visitBegan(machine: machine) : .visitEnded(machine: machine))
     }
 }

@@ -31,6 +31,7 @@ package final class Simulator: Sendable {
         let store = try RegistryStore(directory: directory.registry)
         var world = try directory.load() ?? World(seed: configuration.seed)
         world.settings.isRateLimited = configuration.isRateLimited
+        world.settings.autostopsAfter = configuration.autostopsAfter
         world.faults = configuration.faults
         let (guests, checks) = makeGuests(store, directory)
         let host = WorldHost(
@@ -71,7 +72,7 @@ package final class Simulator: Sendable {
         let traffic: @Sendable (Request, String) async -> Response
         if isModel {
             let model = ModelTraffic(routing: routes)
-            traffic = { request, _ in model.respond(to: request) }
+            traffic = { request, _ in await model.respond(to: request) }
         } else {
             let proxy = AppProxy(routing: routes)
             host.setDrain { machine, limit in await proxy.drain(machine: machine, upTo: limit) }
@@ -81,14 +82,16 @@ package final class Simulator: Sendable {
             if let digest = await store.digest(of: reference) { return digest }
             return isModel ? Simulator.modelledDigest(of: reference) : nil
         }
-        var isAuthorized: (@Sendable (String) -> Bool)?
-        if let known = configuration.tokens {
-            isAuthorized = { token in token.split(separator: ",").contains { known[String($0)] != nil } }
-        }
+        let tokens = TokenBook(configuration.tokens)
         return SimulatorResponder(
-            host: host, listenHost: configuration.host, tokens: configuration.tokens,
-            latency: Latency(configuration.roundTrip), machines: machines,
-            registry: RegistryRoutes(store: store, isAuthorized: isAuthorized), traffic: traffic)
+            host: host, listenHost: configuration.host, tokens: tokens, latency: Latency(configuration.roundTrip),
+            machines: machines,
+            registry: RegistryRoutes(store: store) { text in
+                // Without credentials one may pull while any token would do.
+                text.isEmpty
+                    ? tokens.counts.known == nil
+                    : tokens.standing(of: text.split(separator: ",").map(String.init)) != .refused
+            }, traffic: traffic)
     }
 
     /// Modelled guests need no image: a reference the registry does not have means a digest made from its own text.
@@ -128,17 +131,26 @@ private final class ModelTraffic: Sendable {
         self.routing = routing
     }
 
-    func respond(to request: Request) -> Response {
+    func respond(to request: Request) async -> Response {
         let host = request.head.authority ?? ""
-        let routes = routing.routes(forHost: host)
-        guard !routes.isEmpty else {
-            return Response(status: routing.knowsHost(host) ? .serviceUnavailable : .notFound)
+        var routes = routing.routes(forHost: host)
+        let deadline = ContinuousClock.now + AppProxy.maxStartTime
+        while routes.isEmpty {
+            // A request that is cancelled has nobody waiting for its answer.
+            guard ContinuousClock.now < deadline, routing.start(forHost: host),
+                (try? await Task.sleep(for: AppProxy.searchPause)) != nil
+            else { return Response(status: routing.knowsHost(host) ? .serviceUnavailable : .notFound) }
+            routes = routing.routes(forHost: host)
         }
         let turn = turn.withLock { turn in
             turn += 1
             return turn
         }
         let route = routes[turn % routes.count]
+        if route.stopsWhenIdle {
+            routing.note(machine: route.machine, isBeginning: true)
+            routing.note(machine: route.machine, isBeginning: false)
+        }
         let body: JSONValue = ["status": "ok", "app": .string(route.app), "machine": .string(route.machine)]
         return Response(
             status: .ok, headers: [.contentType: "application/json", .flyInstanceID: route.machine],

@@ -24,6 +24,8 @@ package struct SimulatorConfiguration: Sendable {
     /// How long a modelled guest boots; added to the start of a real one.
     package var bootTime: Duration
     package var isRateLimited: Bool
+    /// How long a machine with `autostop` runs without a visit; nil never stops one.
+    package var autostopsAfter: Duration?
     /// The organisations each valid token may act for, none meaning all of them; nil accepts any token.
     package var tokens: [String: Set<String>]?
     package var faults: WorldFaults
@@ -35,6 +37,7 @@ package struct SimulatorConfiguration: Sendable {
     package init(
         host: String = "127.0.0.1", port: Int = 0, directory: String, guests: Guests = .process,
         roundTrip: Duration = .zero, bootTime: Duration = .zero, isRateLimited: Bool = true,
+        autostopsAfter: Duration? = .seconds(300),
         tokens: [String: Set<String>]? = nil, faults: WorldFaults = WorldFaults(), guestExecutable: String = "",
         seed: UInt64 = UInt64.random(in: .min ... .max)
     ) {
@@ -45,6 +48,7 @@ package struct SimulatorConfiguration: Sendable {
         self.roundTrip = roundTrip
         self.bootTime = bootTime
         self.isRateLimited = isRateLimited
+        self.autostopsAfter = autostopsAfter
         self.tokens = tokens
         self.faults = faults
         self.guestExecutable = guestExecutable

@@ -95,8 +95,9 @@ final class WorldHost: Sendable {
             guard !state.isStopped else { return }
             enqueue(state.world.apply(event, at: WorldHost.now()))
             switch event {
-            case .guestLogged, .checkReported, .callerLeft, .woke: break
-            case .guestStarted, .guestFailedToStart, .guestExited, .hostChanged, .resumed: scheduleSave(&state)
+            case .guestLogged, .checkReported, .callerLeft, .woke, .visitBegan, .visitEnded: break
+            case .visitorWaits, .guestStarted, .guestFailedToStart, .guestExited, .hostChanged, .resumed:
+                scheduleSave(&state)
             }
         }
     }

@@ -48,6 +48,26 @@ package struct ServiceDefinition: Hashable, Codable, Sendable {
     package var internalPort: Int
     package var softLimit: Int?
     package var hardLimit: Int?
+    /// Whether a request starts the machine.
+    package var isStartedByVisitors: Bool
+    /// What becomes of the machine once nobody visits it; nil leaves it running.
+    package var whenIdle: IdleAction?
+    /// Machines of the process group that run even when idle.
+    package var leastRunning: Int
+
+    /// What Fly's `autostop` asks for.
+    package enum IdleAction: String, Hashable, Codable, Sendable {
+        case stop, suspend
+
+        /// Reads `"off"`, `"stop"`, `"suspend"`, and the booleans they read back as.
+        init?(autostop: JSONValue?) {
+            switch (autostop?.string, autostop?.bool) {
+            case ("stop", _), (_, true): self = .stop
+            case ("suspend", _): self = .suspend
+            default: return nil
+            }
+        }
+    }
 }
 
 /// How a machine is asked to stop.
@@ -91,9 +111,21 @@ extension MachineConfig {
             return ServiceDefinition(
                 internalPort: port,
                 softLimit: service["concurrency"]?["soft_limit"]?.integer,
-                hardLimit: service["concurrency"]?["hard_limit"]?.integer
+                hardLimit: service["concurrency"]?["hard_limit"]?.integer,
+                isStartedByVisitors: service["autostart"]?.bool ?? false,
+                whenIdle: ServiceDefinition.IdleAction(autostop: service["autostop"]),
+                leastRunning: service["min_machines_running"]?.integer ?? 0
             )
         }
+    }
+
+    /// What becomes of the machine once nobody visits any of its services; nil leaves it running.
+    package var whenIdle: ServiceDefinition.IdleAction? {
+        // Most configs of a rehearsal ask for none: the services are not read for nothing.
+        guard let services = json["services"]?.array else { return nil }
+        let actions = services.map { ServiceDefinition.IdleAction(autostop: $0["autostop"]) }
+        guard !actions.contains(nil), let first = actions.first ?? nil else { return nil }
+        return actions.contains(.stop) ? .stop : first
     }
 
     /// Every check, service checks first, named like `servicecheck-00-http-8080`; the count runs through all services,

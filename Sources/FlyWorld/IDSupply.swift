@@ -22,10 +22,14 @@ package struct IDSupply: Hashable, Codable, Sendable {
         hexadecimal(digits: 12)
     }
 
+    /// Crockford's base 32.
+    private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
+
     /// A ULID (instance ids, event ids): sorts by time. Source: the ULID specification.
     mutating func ulid(at now: Timestamp) -> String {
-        let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
+        let alphabet = IDSupply.alphabet
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(26)
         let time = UInt64(max(0, now.milliseconds))
         for shift in stride(from: 45, through: 0, by: -5) {
             bytes.append(alphabet[Int(time >> UInt64(shift) & 31)])

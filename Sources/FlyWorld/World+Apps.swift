@@ -80,6 +80,13 @@ extension World {
 
     // MARK: Releases
 
+    /// Every status of a release record, and those that may follow it.
+    static let nextReleaseStatuses: [String: Set<String>] = [
+        "pending": ["running", "complete", "failed", "interrupted"],
+        "running": ["complete", "failed", "interrupted"],
+        "complete": [], "failed": [], "interrupted": [],
+    ]
+
     mutating func createRelease(
         in app: String, image: String, strategy: String, definition: JSONValue?, caller: WorldCaller, at now: Timestamp
     ) -> WorldAnswer {
@@ -105,8 +112,13 @@ extension World {
             try authorize(caller, for: app.organization)
             var release = app.releases[index]
             if let status {
-                guard ["pending", "running", "complete", "failed", "interrupted"].contains(status) else {
+                guard World.nextReleaseStatuses[status] != nil else {
                     throw WorldFailure(400, "invalid release status: \(status)")
+                }
+                // Said twice is said once: a lost answer may be asked for again.
+                let isNext = World.nextReleaseStatuses[release.status]?.contains(status) ?? false
+                guard isNext || status == release.status else {
+                    throw WorldFailure(422, "release \(id) is \(release.status) and can't become \(status)")
                 }
                 release.status = status
             }

@@ -115,6 +115,7 @@ extension World {
         if let digest { machines[id]?.imageDigest = digest }
         record("start", status: "started", source: "flyd", on: id, at: now)
         beginChecks(id)
+        beginIdling(id, at: now)
         transition(id, to: .started, at: now)
     }
 
@@ -243,11 +244,14 @@ extension World {
             record("restart", status: "starting", source: "flyd", on: machine.id, at: now)
             boot(machine.id, at: now)
         }
+        stopIdleMachines(at: now)
     }
 
     /// After the platform itself was started again: what ran runs again, what was ending has ended.
     mutating func resume(at now: Timestamp) {
         waiters = [:]
+        visits = [:]
+        idleLooks = [:]
         for id in machines.keys.sorted() {
             guard let machine = machines[id] else { continue }
             machines[id]?.guest = .none

@@ -123,22 +123,26 @@ extension World {
 
     // MARK: Starting and stopping
 
-    mutating func startMachine(_ id: String, at now: Timestamp) throws(WorldFailure) -> WorldAnswer {
+    /// `source` is who asked: `user`, or `proxy` for a visitor's sake.
+    mutating func startMachine(
+        _ id: String, source: String = "user", at now: Timestamp
+    ) throws(WorldFailure) -> WorldAnswer {
         guard let machine = machines[id] else { throw WorldFailure(404, "machine not found") }
         try checkAlive(machine)
         switch machine.state {
         case .created, .stopped, .failed:
             machines[id]?.restarts = 0
-            record("start", status: "starting", source: "user", on: id, at: now)
+            record("start", status: "starting", source: source, on: id, at: now)
             boot(id, at: now)
         case .suspended:
-            record("start", status: "starting", source: "user", on: id, at: now)
+            record("start", status: "starting", source: source, on: id, at: now)
             if machine.guest == .none {
                 boot(id, at: now)
             } else {
                 effects.append(.signalGuest(machine: id, signal: "SIGCONT"))
                 record("start", status: "started", source: "flyd", on: id, at: now)
                 beginChecks(id)
+                beginIdling(id, at: now)
                 transition(id, to: .started, at: now)
             }
         case .starting, .started, .stopping, .restarting, .replacing:
@@ -150,7 +154,7 @@ extension World {
     }
 
     mutating func stopMachine(
-        _ id: String, signal: String?, timeout: Duration?, at now: Timestamp
+        _ id: String, signal: String?, timeout: Duration?, source: String = "user", at now: Timestamp
     ) throws(WorldFailure) -> WorldAnswer {
         guard let machine = machines[id] else { throw WorldFailure(404, "machine not found") }
         try checkAlive(machine)
@@ -159,7 +163,7 @@ extension World {
         if let timeout { policy.timeout = timeout }
         switch machine.state {
         case .starting, .started, .restarting, .suspended:
-            record("stop", status: "stopping", source: "user", on: id, at: now)
+            record("stop", status: "stopping", source: source, on: id, at: now)
             machines[id]?.restartAt = nil
             endChecks(id)
             guard machine.guest != .none else {
@@ -212,12 +216,14 @@ extension World {
         return .done
     }
 
-    mutating func suspendMachine(_ id: String, at now: Timestamp) throws(WorldFailure) -> WorldAnswer {
+    mutating func suspendMachine(
+        _ id: String, source: String = "user", at now: Timestamp
+    ) throws(WorldFailure) -> WorldAnswer {
         guard let machine = machines[id] else { throw WorldFailure(404, "machine not found") }
         try checkAlive(machine)
         switch machine.state {
         case .started:
-            record("suspend", status: "suspended", source: "user", on: id, at: now)
+            record("suspend", status: "suspended", source: source, on: id, at: now)
             endChecks(id)
             effects.append(.signalGuest(machine: id, signal: "SIGSTOP"))
             transition(id, to: .suspended, at: now)

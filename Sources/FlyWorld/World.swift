@@ -17,6 +17,8 @@ package struct World: Hashable, Sendable {
         package var restartCountResetsAfter = Duration.seconds(60)
         /// Whether a metadata write during an update is lost, as was observed on the platform.
         package var losesMetadataWritesDuringUpdates = true
+        /// How long a machine with `autostop` runs without a request before it is stopped; nil never stops one.
+        package var autostopsAfter: Duration?
 
         package init() {}
     }
@@ -54,6 +56,10 @@ package struct World: Hashable, Sendable {
     /// By machine.
     var waiters: [String: [Waiter]] = [:]
     private var buckets: [BucketKey: TokenBucket] = [:]
+    /// Requests of apps' users that are being answered, by machine; only machines that stop when idle are counted.
+    var visits: [String: Int] = [:]
+    /// When the next look at an idle machine is due, by machine.
+    var idleLooks: [String: Timestamp] = [:]
     /// Collected while one request or event is handled; empty in between.
     var effects: [WorldEffect] = []
 
@@ -77,16 +83,31 @@ package struct World: Hashable, Sendable {
             return refused(WorldFailure(status, message, retryAfterSeconds: retryAfter))
         case .dropBeforeApplying:
             return WorldOutcome(response: WorldResponse(.done, delivery: .lost), effects: [])
-        case .refuseAfterApplying, .dropAfterApplying, .delay, .html, .truncate, .noise, nil:
+        case .hang(let isApplied):
+            // A wait changes nothing, and its late answer would be one after all.
+            if isApplied, request.call.kind != .waitMachine { _ = answer(request, fault: fault, at: now) }
+            return WorldOutcome(response: nil, effects: takeEffects())
+        case .duplicate(let answersSecond) where request.call.kind != .waitMachine:
+            let first = answer(request, fault: fault, at: now)
+            let second = answer(request, fault: fault, at: now)
+            let told = answersSecond ? second : first
+            return WorldOutcome(response: told.map { WorldResponse($0) }, effects: takeEffects())
+        case .refuseAfterApplying, .dropAfterApplying, .delay, .html, .truncate, .noise, .duplicate, nil:
             break
         }
-        let answer: WorldAnswer?
-        do throws(WorldFailure) {
-            answer = try dispatch(request, fault: fault, at: now)
-        } catch {
-            answer = .failure(error)
-        }
+        let answer = answer(request, fault: fault, at: now)
         return WorldOutcome(response: answer.map { World.response($0, under: fault) }, effects: takeEffects())
+    }
+
+    /// Nil where the answer has to wait.
+    private mutating func answer(
+        _ request: WorldRequest, fault: FaultRule.Effect?, at now: Timestamp
+    ) -> WorldAnswer? {
+        do throws(WorldFailure) {
+            return try dispatch(request, fault: fault, at: now)
+        } catch {
+            return .failure(error)
+        }
     }
 
     /// Applies what happened outside the API at `now`.
@@ -103,6 +124,12 @@ package struct World: Hashable, Sendable {
             log(line, isError: isError, machine: machine, at: now)
         case .checkReported(let machine, let boot, let name, let standing, let output):
             checkReported(machine, boot: boot, name: name, standing: standing, output: output, at: now)
+        case .visitorWaits(let app):
+            startForVisitor(of: app, at: now)
+        case .visitBegan(let machine):
+            visits[machine, default: 0] += 1
+        case .visitEnded(let machine):
+            visitEnded(machine, at: now)
         case .hostChanged(let machine, let status):
             machines[machine]?.hostStatus = status
         case .callerLeft(let request):
@@ -118,7 +145,7 @@ package struct World: Hashable, Sendable {
     /// How a fault changes the answer's journey.
     static func response(_ answer: WorldAnswer, under fault: FaultRule.Effect?) -> WorldResponse {
         switch fault {
-        case nil, .refuse, .dropBeforeApplying: WorldResponse(answer)
+        case nil, .refuse, .dropBeforeApplying, .duplicate, .hang: WorldResponse(answer)
         case .refuseAfterApplying(let status, let message): WorldResponse(.failure(WorldFailure(status, message)))
         case .dropAfterApplying: WorldResponse(answer, delivery: .lost)
         case .delay(let milliseconds): WorldResponse(answer, delay: .milliseconds(milliseconds))
@@ -217,7 +244,11 @@ package struct World: Hashable, Sendable {
         guard let machine = machines[id], machine.app == app.name else {
             throw WorldFailure(404, "machine not found")
         }
-        if request.call.kind.isGuardedByLease { try checkLease(of: machine, nonce: request.nonce, at: now) }
+        if request.call.kind.isGuardedByLease {
+            // Its lease has ended with it: whoever held one is told what became of the machine.
+            guard machine.state != .destroyed else { throw WorldFailure(404, "machine not found") }
+            try checkLease(of: machine, nonce: request.nonce, at: now)
+        }
         switch request.call {
         case .getMachine: return .machine(machine, nonce: nil)
         case .updateMachine(let input): return try updateMachine(id, input, caller: request.caller, at: now)

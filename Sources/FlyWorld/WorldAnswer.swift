@@ -109,6 +109,11 @@ package enum WorldEvent: Hashable, Sendable {
     case guestLogged(machine: String, line: String, isError: Bool)
     case checkReported(machine: String, boot: Int, name: String, standing: CheckResult.Standing, output: String)
     case hostChanged(machine: String, status: String)
+    /// A request of an app's user came, and no machine takes it.
+    case visitorWaits(app: String)
+    /// A request of an app's user reached a machine.
+    case visitBegan(machine: String)
+    case visitEnded(machine: String)
     /// The caller of a deferred answer went away.
     case callerLeft(UInt64)
     case woke

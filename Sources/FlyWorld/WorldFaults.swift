@@ -58,6 +58,11 @@ package struct FaultRule: Hashable, Codable, Sendable {
         case truncate
         /// Done; the answer is this many bytes of noise.
         case noise(bytes: Int)
+        /// Delivered twice, and so done twice where that is possible; answered with what came of the second delivery,
+        /// or of the first. Waits are delivered once.
+        case duplicate(answersSecond: Bool)
+        /// Never answered, with the call applied or not; the connection stays open until the caller gives up.
+        case hang(isApplied: Bool)
     }
 
     package init(

@@ -53,7 +53,7 @@ package struct MachineEvent: Hashable, Codable, Sendable {
     /// `launch`, `start`, `stop`, `exit`, `restart`, `update`, `suspend`, `destroy`, `cordon`….
     package var type: String
     package var status: String
-    /// `user` or `flyd`.
+    /// `user`, `flyd`, or `proxy` for a start or stop that visitors, or their absence, caused.
     package var source: String
     package var at: Timestamp
     package var exit: Exit?
@@ -126,6 +126,8 @@ package struct WorldMachine: Hashable, Codable, Sendable {
     /// Restarts in a row, since the last start somebody asked for or the last long enough life.
     var restarts = 0
     var restartAt: Timestamp?
+    /// When its last visitor left, or it started; only meaningful while it runs.
+    var idleSince: Timestamp?
 
     enum GuestPhase: String, Hashable, Codable, Sendable {
         case none, booting, running

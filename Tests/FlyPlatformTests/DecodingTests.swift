@@ -110,6 +110,39 @@ import Testing
         #expect(try await client.refreshLease("a", "m", nonce: "abc", ttl: .seconds(13)) == expected)
     }
 
+    @Test func `who holds a lease, and that nobody does`() async throws {
+        let expected = LeaseHolder(
+            owner: "me@x.test", description: "airboss run 01R on runner-7",
+            expiresAt: Timestamp(secondsSinceEpoch: 1_795_000_000))
+        let data =
+            #"{"nonce":"abc","expires_at":1795000000,"owner":"me@x.test","description":"airboss run 01R\non runner-7"}"#
+        let http = ScriptedHTTP([
+            .ok(#"{"status":"success","data":\#(data)}"#), .ok(data), .status(404, #"{"error":"lease not found"}"#),
+            .status(404, #"{"error":"machine ID m has no lease"}"#), .ok(#"{"status":"success","data":null}"#),
+        ])
+        let clock = JumpingClock()
+        let client = try makeClient(http, clock: clock.clientClock)
+        #expect(try await client.leaseHolder("a", "m") == expected)
+        #expect(try await client.leaseHolder("a", "m") == expected)
+        for _ in 1...3 { #expect(try await client.leaseHolder("a", "m") == nil) }
+        #expect(clock.now >= .seconds(2), "three at once, then one a second")
+    }
+
+    @Test(arguments: [#"{"error":"machine not found"}"#, ""])
+    func `a machine that is gone has no lease to speak of: that is an error`(_ body: String) async throws {
+        let client = try makeClient(ScriptedHTTP([.status(404, body)]))
+        let error = try await #require(throws: FlyError.self) { _ = try await client.leaseHolder("a", "m") }
+        #expect(error.code == .machineNotFound)
+    }
+
+    @Test func `destroying a machine that is gone is not found, and surely did nothing`() async throws {
+        let client = try makeClient(ScriptedHTTP([.status(404, #"{"error":"machine not found"}"#)]))
+        let error = try await #require(throws: FlyError.self) {
+            try await client.destroy("a", "m", force: true, leaseNonce: "n1")
+        }
+        #expect(error.code == .machineNotFound && error.isDefinite)
+    }
+
     @Test(arguments: [
         (200, #"{"ok":true,"state":"started","version":"01V","event_id":"e"}"#, WaitOutcome.reached(state: "started")),
         (200, #"{"ok":true}"#, .reached(state: "started")),
@@ -155,7 +188,7 @@ import Testing
         ])
         let client = try makeClient(http)
         let versions = try await client.versions("a", "m")
-        #expect(versions.map(\.version) == ["01B", "01A"] && versions[0].config.json["odd"] == 1)
+        #expect(versions.map(\.instance) == ["01B", "01A"] && versions[0].config.json["odd"] == 1)
         #expect(try await client.metadata("a", "m") == ["k": "v"])
         #expect(
             try await client.regions() == [

@@ -179,6 +179,9 @@ struct AnyCall: Sendable, CustomTestStringConvertible {
         .init(name: "releaseLease", repetition: .safe, changes: true, answer: "") {
             try await $0.releaseLease("a", "m1", nonce: "n1")
         },
+        .init(name: "leaseHolder", repetition: .safe, changes: false, answer: leaseJSON) {
+            _ = try await $0.leaseHolder("a", "m1")
+        },
         .init(name: "cordon", repetition: .onlyIfUnprocessed, changes: true, answer: "") {
             try await $0.cordon("a", "m1")
         },

@@ -90,6 +90,9 @@ import Testing
         Golden("DELETE \(m)/machines/m1/lease", nonce: "n1") {
             try await $0.releaseLease("shop", "m1", nonce: "n1")
         },
+        Golden("GET \(m)/machines/m1/lease", answer: AnyCall.leaseJSON) {
+            _ = try await $0.leaseHolder("shop", "m1")
+        },
         Golden("POST \(m)/machines/m1/cordon") { try await $0.cordon("shop", "m1") },
         Golden("POST \(m)/machines/m1/cordon", nonce: "n1") { try await $0.cordon("shop", "m1", leaseNonce: "n1") },
         Golden("POST \(m)/machines/m1/uncordon", nonce: "n1") { try await $0.uncordon("shop", "m1", leaseNonce: "n1") },

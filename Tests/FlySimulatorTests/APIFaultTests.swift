@@ -52,6 +52,31 @@ import Testing
         }
     }
 
+    @Test func `a call can be delivered twice, or never answered`() async throws {
+        let open = Mutex<Task<Int, any Error>?>(nil)
+        try await APIBench.with { bench in
+            try await bench.makeApp()
+            let create: JSONValue = ["config": APIBench.config()]
+            let twice = APIFaultTests.fault("createMachine", ["duplicate": ["answersSecond": true]])
+            #expect(try await bench.call("POST", "/_simulator/faults", twice).status == 204)
+            #expect(try await bench.call("POST", "/v1/apps/web/machines", create).status == 200)
+            #expect(try await bench.call("GET", "/v1/apps/web/machines").json.array?.count == 2)
+            let hang = APIFaultTests.fault("createMachine", ["hang": ["isApplied": true]])
+            #expect(try await bench.call("POST", "/_simulator/faults", hang).status == 204)
+            let hanging = Task { try await bench.call("POST", "/v1/apps/web/machines", create).status }
+            open.withLock { $0 = hanging }
+            while try await bench.call("GET", "/v1/apps/web/machines").json.array?.count != 3 {
+                try await Task.sleep(for: .milliseconds(5))
+            }
+        }
+        // Nothing but the simulator's end answers it.
+        let hanging = try #require(open.withLock { $0 })
+        switch await hanging.result {
+        case .success(let status): #expect(status == 503)
+        case .failure(let error): #expect(error is APIBench.Problem, "the connection was closed")
+        }
+    }
+
     @Test(arguments: [["effect": ["explode": [:]]], ["call": "fly", "effect": ["truncate": [:]]], []] as [JSONValue])
     func `what is no fault is refused`(body: JSONValue) async throws {
         try await APIBench.with { bench in

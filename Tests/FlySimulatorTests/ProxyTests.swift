@@ -29,6 +29,8 @@ final class ChosenRoutes: RouteFinding {
     }
 
     func knowsHost(_ host: String) -> Bool { !host.hasPrefix("unknown") }
+    func start(forHost host: String) -> Bool { false }
+    func note(machine: String, isBeginning: Bool) {}
 }
 
 private final class Flag: Sendable {

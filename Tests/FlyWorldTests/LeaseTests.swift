@@ -61,6 +61,20 @@ import Testing
         #expect(try LeaseTests.nonce(bench.call(refresh, machine: id)) != nonce)
     }
 
+    @Test func `what is done to a machine that is gone finds no machine, whatever the nonce`() throws {
+        var bench = WorldBench()
+        let id = try bench.machine()
+        let nonce = try LeaseTests.nonce(bench.call(.acquireLease(timeToLive: .seconds(13), note: ""), machine: id))
+        #expect(bench.call(.destroyMachine(force: true), machine: id, nonce: nonce)?.status == 200)
+        #expect(bench.call(.destroyMachine(force: true), machine: id, nonce: nonce)?.status == 200, "while it ends")
+        bench.exit(id, code: 137)
+        for nonce in [nonce, nil] {
+            guard case .failure(let failure) = bench.call(.destroyMachine(force: true), machine: id, nonce: nonce)
+            else { throw WorldBench.Unexpected() }
+            #expect(failure.status == 404 && failure.message == "machine not found")
+        }
+    }
+
     @Test func `a release needs the nonce`() throws {
         var bench = WorldBench()
         let id = try bench.machine()

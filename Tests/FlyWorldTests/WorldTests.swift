@@ -148,6 +148,60 @@ import Testing
         #expect(bench.call(.updateRelease(id: "rel_none", status: nil, metadata: nil), app: "")?.status == 404)
     }
 
+    @Test(arguments: ["pending", "running", "complete", "failed", "interrupted"])
+    func `a release's end is its end`(end: String) throws {
+        var bench = WorldBench()
+        let answer = bench.call(.createRelease(image: "a", strategy: "ROLLING", definition: nil))
+        guard case .release(let release, true) = answer else { throw WorldBench.Unexpected(answer: answer) }
+        func become(_ status: String) -> Int? {
+            bench.call(.updateRelease(id: release.id, status: status, metadata: nil), app: "")?.status
+        }
+        let isEnd = !["pending", "running"].contains(end)
+        #expect(become(end) == (end == "pending" ? 422 : 200))
+        #expect(become("running") == (isEnd ? 422 : 200), "running again")
+        for status in ["complete", "failed", "interrupted"] where isEnd {
+            #expect(become(status) == (status == end ? 200 : 422), "said twice is said once")
+        }
+    }
+
+    @Test func `a call can be delivered twice`() throws {
+        for answersSecond in [false, true] {
+            var bench = WorldBench()
+            let id = try bench.machine()
+            let version = bench.world.machines[id]?.instance
+            bench.world.faults = WorldFaults(
+                rules: [.createMachine, .updateMachine, .acquireLease, .cordonMachine].map {
+                    FaultRule(call: $0, effect: .duplicate(answersSecond: answersSecond))
+                })
+            #expect(bench.call(.createMachine(WorldBench.input()))?.status == 200)
+            #expect(bench.world.apps["web"]?.machines.count == 3, "two for one call")
+            #expect(bench.call(.cordonMachine, machine: id)?.status == 200)
+            // The second lease, and the second update of a version that is no more, are refused; the first ones count.
+            let lease = bench.call(.acquireLease(timeToLive: .seconds(9), note: ""), machine: id)
+            #expect(lease?.status == (answersSecond ? 409 : 200))
+            let nonce = try #require(bench.world.machines[id]?.lease?.nonce)
+            let update = bench.call(
+                .updateMachine(WorldBench.input(currentVersion: version)), machine: id, nonce: nonce)
+            #expect(update?.status == (answersSecond ? 409 : 200))
+            #expect(bench.world.machines[id]?.versions.count == 2)
+            #expect(bench.world.faults.rules == [])
+        }
+    }
+
+    @Test(arguments: [true, false]) func `a call can be left unanswered`(isApplied: Bool) throws {
+        var bench = WorldBench()
+        let id = try bench.machine()
+        bench.world.faults = WorldFaults(rules: [
+            FaultRule(call: .cordonMachine, effect: .hang(isApplied: isApplied)),
+            FaultRule(call: .waitMachine, effect: .hang(isApplied: isApplied)),
+        ])
+        #expect(bench.call(.cordonMachine, machine: id) == nil)
+        #expect(bench.world.machines[id]?.isCordoned == isApplied)
+        #expect(bench.call(WaitTests.wait([.state(.started)]), machine: id) == nil)
+        bench.pass(.seconds(600))
+        #expect(bench.answers == [], "not even late")
+    }
+
     @Test func `logs are paged, bounded and filtered`() throws {
         var bench = WorldBench()
         let id = try bench.machine()

@@ -8,15 +8,19 @@ internal import Model
 
 /// The simulator's own endpoints below `/_simulator`, for tests, benchmarks and people:
 /// `GET state`; `GET|PUT|POST|DELETE faults` (all of them; replace, add, remove); `DELETE statistics`;
-/// `PUT latency {"milliseconds"}`; `POST hosts {"machine","status"}`.
+/// `PUT latency {"milliseconds"}`; `POST hosts {"machine","status"}`; `GET tokens` (counts only), `PUT tokens
+/// {"tokens"}` (exactly these, null for any), `POST tokens {"token"}` (accept one more), `DELETE tokens {"token"}`
+/// (revoke one).
 struct ControlEndpoints: Sendable {
     let host: WorldHost
     let latency: Latency
+    let tokens: TokenBook
 
     func answer(_ request: APIRequest) throws -> (Int, JSONValue?) {
         switch (request.method, request.path) {
         case (.get, ["state"]):
-            return (200, host.withWorld { ControlEndpoints.state(of: $0) })
+            let now = WorldHost.now()
+            return (200, host.withWorld { ControlEndpoints.state(of: $0, at: now) })
         case (.delete, ["statistics"]):
             host.withWorld { $0.resetStatistics() }
             return (204, nil)
@@ -46,6 +50,43 @@ struct ControlEndpoints: Sendable {
                 ["ok", "unknown", "unreachable"].contains(status)
             else { throw WorldFailure(400, "machine, and status ok, unknown or unreachable, are required") }
             host.apply(.hostChanged(machine: machine, status: status))
+            return (204, nil)
+        case (_, ["tokens"]):
+            return try changeTokens(request)
+        default:
+            throw request.unknown()
+        }
+    }
+
+    private func changeTokens(_ request: APIRequest) throws -> (Int, JSONValue?) {
+        switch request.method {
+        case .get:
+            let counts = tokens.counts
+            return (
+                200,
+                [
+                    "known": counts.known.map { .integer(Int64($0)) } ?? .null,
+                    "revoked": .integer(Int64(counts.revoked)),
+                ]
+            )
+        case .put:
+            let given = try request.object()["tokens"]
+            guard given == .null || given?.array != nil else {
+                throw WorldFailure(400, "tokens must be a list of tokens, or null for any token")
+            }
+            let list = given?.array.map { $0.compactMap(\.string) }
+            tokens.replace(list.map { Dictionary($0.map { ($0, []) }) { first, _ in first } })
+            return (204, nil)
+        case .post, .delete:
+            let body = try request.object()
+            guard let token = body["token"]?.string, !token.isEmpty else {
+                throw WorldFailure(400, "token is required")
+            }
+            if request.method == .delete {
+                tokens.revoke(token)
+            } else {
+                tokens.add(token, organizations: Set((body["organizations"]?.array ?? []).compactMap(\.string)))
+            }
             return (204, nil)
         default:
             throw request.unknown()
@@ -78,7 +119,7 @@ struct ControlEndpoints: Sendable {
         try JSONValue(parsing: JSONEncoder().encode(value))
     }
 
-    private static func state(of world: World) -> JSONValue {
+    private static func state(of world: World, at now: Timestamp) -> JSONValue {
         var apps: [String: JSONValue] = [:]
         for name in Set(world.apps.keys).union(world.statistics.calls.keys) {
             let calls = world.statistics.calls[name] ?? [:]
@@ -89,19 +130,36 @@ struct ControlEndpoints: Sendable {
                 "calls": .object(counts),
                 "calls_total": .integer(Int64(calls.values.reduce(0, +))),
                 "throttled": .integer(Int64(world.statistics.throttled[name] ?? 0)),
-                "machines": .array(machines.filter { $0.state != .destroyed }.map(machine)),
+                "machines": .array(machines.filter { $0.state != .destroyed }.map { machine($0, at: now) }),
+                "releases": .array((world.apps[name]?.releases ?? []).map(release)),
             ]
         }
         let throttled = world.statistics.throttled.values.reduce(0, +)
         return ["schema": 1, "apps": .object(apps), "throttled": .integer(Int64(throttled))]
     }
 
-    private static func machine(_ machine: WorldMachine) -> JSONValue {
-        [
+    private static func machine(_ machine: WorldMachine, at now: Timestamp) -> JSONValue {
+        let lease = machine.liveLease(at: now)
+        return [
             "id": .string(machine.id), "name": .string(machine.name), "state": .string(machine.state.rawValue),
             "instance_id": .string(machine.instance), "image": .string(machine.config.image ?? ""),
             "digest": machine.imageDigest.map(JSONValue.string) ?? .null, "routable": .bool(machine.isRoutable),
-            "cordoned": .bool(machine.isCordoned), "leased": .bool(machine.lease != nil),
+            "cordoned": .bool(machine.isCordoned), "host_status": .string(machine.hostStatus),
+            "metadata": .object(machine.config.metadata.mapValues(JSONValue.string)), "leased": .bool(lease != nil),
+            // An expired lease is none.
+            "lease": lease.map { lease in
+                [
+                    "owner": .string(lease.owner), "description": .string(lease.note),
+                    "expires_at": .string(lease.expiresAt.description),
+                ]
+            } ?? .null,
+        ]
+    }
+
+    private static func release(_ release: WorldRelease) -> JSONValue {
+        [
+            "id": .string(release.id), "version": .integer(Int64(release.version)), "status": .string(release.status),
+            "image": .string(release.image),
         ]
     }
 }

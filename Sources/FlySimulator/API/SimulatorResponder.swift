@@ -43,7 +43,7 @@ struct SimulatorResponder: HTTPResponder {
 
     let host: WorldHost
     let listenHost: String
-    let tokens: [String: Set<String>]?
+    let tokens: TokenBook
     let latency: Latency
     let machines: MachinesEndpoints
     let registry: RegistryRoutes
@@ -80,7 +80,7 @@ struct SimulatorResponder: HTTPResponder {
         do {
             if path.hasPrefix("/_simulator/") {
                 let read = try await APIRequest.read(request, dropping: 1)
-                let (status, body) = try ControlEndpoints(host: host, latency: latency).answer(read)
+                let (status, body) = try ControlEndpoints(host: host, latency: latency, tokens: tokens).answer(read)
                 return response(status, body)
             }
             let caller = try authenticate(request.headers)
@@ -118,11 +118,8 @@ struct SimulatorResponder: HTTPResponder {
         guard let first = given.first else { throw refusal }
         let digest = SHA256.hash(data: Data(first.utf8))
         let name = hexadecimal(digest.prefix(8)) + "@tokens.fly.io"
-        guard let tokens else { return WorldCaller(name: name) }
-        let known = given.compactMap { tokens[$0] }
-        guard !known.isEmpty else { throw refusal }
-        let all = known.contains { $0.isEmpty } ? nil : known.reduce(into: Set<String>()) { $0.formUnion($1) }
-        return WorldCaller(name: name, organizations: all)
+        guard case .accepted(let organizations) = tokens.standing(of: given) else { throw refusal }
+        return WorldCaller(name: name, organizations: organizations)
     }
 
     // MARK: The way back

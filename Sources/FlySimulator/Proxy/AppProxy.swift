@@ -15,12 +15,17 @@ final class AppProxy: Sendable {
     /// How long a request waits for a machine below its hard limit, or for one that accepts.
     static let maxSearchTime = Duration.seconds(5)
     static let searchPause = Duration.milliseconds(20)
+    /// How long a request waits for a machine that was started for its sake.
+    static let maxStartTime = Duration.seconds(60)
 
     private let routing: any RouteFinding
-    private let ledger = TrafficLedger()
+    private let ledger: TrafficLedger
 
     init(routing: any RouteFinding) {
         self.routing = routing
+        ledger = TrafficLedger { route, isBeginning in
+            if route.stopsWhenIdle { routing.note(machine: route.machine, isBeginning: isBeginning) }
+        }
     }
 
     /// The requests a machine has now.
@@ -39,13 +44,17 @@ final class AppProxy: Sendable {
         let host = request.head.authority ?? ""
         guard routing.knowsHost(host) else { return text(.notFound, "no app answers to the host “\(host)”") }
         let clock = ContinuousClock()
-        let deadline = clock.now + AppProxy.maxSearchTime
+        let begin = clock.now
         while true {
             var reason = "no known healthy instances found"
             if let found = await connect(host, &reason) {
                 return await forward(request, found.0, found.1, clientAddress)
             }
-            let isWorthWaiting = reason != "no known healthy instances found" && clock.now < deadline
+            let isUnserved = reason == "no known healthy instances found"
+            let isWorthWaiting =
+                isUnserved
+                ? clock.now < begin + AppProxy.maxStartTime && routing.start(forHost: host)
+                : clock.now < begin + AppProxy.maxSearchTime
             // A cancelled request has nobody waiting for its answer.
             guard isWorthWaiting, (try? await Task.sleep(for: AppProxy.searchPause)) != nil else {
                 return text(

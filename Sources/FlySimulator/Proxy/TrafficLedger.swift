@@ -25,6 +25,12 @@ final class TrafficLedger: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Told of every place that is taken or given back, in no lock.
+    private let observer: @Sendable (_ route: Route, _ isBeginning: Bool) -> Void
+
+    init(observer: @escaping @Sendable (_ route: Route, _ isBeginning: Bool) -> Void = { _, _ in }) {
+        self.observer = observer
+    }
 
     /// A request on a machine; it counts until the last copy is gone.
     final class Place: Sendable {
@@ -38,6 +44,7 @@ final class TrafficLedger: Sendable {
 
         deinit {
             ledger.leave(route.machine)
+            ledger.observer(route, false)
         }
     }
 
@@ -77,7 +84,10 @@ final class TrafficLedger: Sendable {
             state.inFlight[route.machine, default: 0] += 1
             return (route, false)
         }
-        if let chosen { return .place(Place(chosen, self)) }
+        if let chosen {
+            observer(chosen, true)
+            return .place(Place(chosen, self))
+        }
         return isFull ? .full : .none
     }
 

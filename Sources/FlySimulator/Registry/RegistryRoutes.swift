@@ -14,7 +14,7 @@ struct RegistryRoutes: Sendable {
     static let maxTagsPerPage = 1000
 
     let store: RegistryStore
-    /// Says whether a token may use the registry; nil lets everybody in.
+    /// Says whether a token may use the registry, an empty one standing for no credentials; nil lets everybody in.
     let isAuthorized: (@Sendable (_ token: String) -> Bool)?
 
     /// Adds the routes below `/v2`. With `isAuthorized`, Basic credentials `x:TOKEN` are required, as at Fly.
@@ -47,15 +47,18 @@ struct RegistryRoutes: Sendable {
     }
 
     private func authorize(_ request: Request) throws(RegistryError) {
-        guard let isAuthorized else { return }
-        let refusal = RegistryError(.unauthorized, 401, "authentication required")
+        guard let isAuthorized, !isAuthorized(RegistryRoutes.token(request)) else { return }
+        throw RegistryError(.unauthorized, 401, "authentication required")
+    }
+
+    /// The password of Basic credentials of the user `x`; empty where there are none.
+    private static func token(_ request: Request) -> String {
         let words = (request.headers[.authorization] ?? "").split(separator: " ")
         guard words.count == 2, words[0].lowercased() == "basic", let data = Data(base64Encoded: String(words[1]))
-        else { throw refusal }
+        else { return "" }
         let credentials = String(decoding: data, as: UTF8.self)
-        guard let colon = credentials.firstIndex(of: ":"), credentials[..<colon] == "x",
-            isAuthorized(String(credentials[credentials.index(after: colon)...]))
-        else { throw refusal }
+        guard let colon = credentials.firstIndex(of: ":"), credentials[..<colon] == "x" else { return "" }
+        return String(credentials[credentials.index(after: colon)...])
     }
 
     private func answer(_ target: RegistryTarget, _ request: Request) async throws -> Response {
