@@ -30,10 +30,12 @@ enum Architecture {
             "HTTPTransport": ["Model", "Ports", "CCurl"],
             "FlySimulator": ["Model", "FlyWorld", "CIsolation"],
             "Orchestration": decoders.union(["Stages", "Ports"]),
+            "Rehearsal": decoders.union(["Stages", "FlyWorld"]),
             "airboss": ["Commands"],
         ]
         for adapter in adapters { table[adapter] = decoders.union(["Stages", "Ports", "HTTPTransport"]) }
         table["GitHistory"]?.insert("CGit2")
+        table["Journals"]?.insert("CPostgres")
         return table
     }()
 

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import Foundation
+import Model
+import Rehearsal
+import Testing
+
+/// Rehearsals drawn at random. Every complaint names the seed that leads to it again: `AIRBOSS_SEED=n`.
+@Suite struct SeedTests {
+    /// `AIRBOSS_SEEDS` asks for more.
+    static let count = ProcessInfo.processInfo.environment["AIRBOSS_SEEDS"].flatMap(UInt64.init) ?? 2_000
+
+    private static var seeds: [UInt64] {
+        if let text = ProcessInfo.processInfo.environment["AIRBOSS_SEED"], let seed = UInt64(text) { return [seed] }
+        return Array(0..<count)
+    }
+
+    private struct Findings: Sendable {
+        var complaints: [String] = []
+        var outcomes: [RunOutcome: Int] = [:]
+        var recoveries = 0
+    }
+
+    private static func rehearse(_ seeds: [UInt64]) -> Findings {
+        let rehearsal = Rehearsal()
+        var findings = Findings()
+        for seed in seeds {
+            let run = rehearsal.run(seed)
+            findings.outcomes[run.outcome, default: 0] += 1
+            findings.recoveries += run.recoveries
+            for violation in run.violations {
+                findings.complaints.append("seed \(seed), \(run.scenario): \(violation.name): \(violation.message)")
+            }
+        }
+        return findings
+    }
+
+    @Test func `runs keep every promise, whatever happens around them`() async {
+        let seeds = Self.seeds
+        var all = Findings()
+        await withTaskGroup(of: Findings.self) { group in
+            for half in 0..<2 {
+                group.addTask { Self.rehearse(seeds.enumerated().filter { $0.offset % 2 == half }.map(\.element)) }
+            }
+            for await part in group {
+                all.complaints += part.complaints
+                all.outcomes.merge(part.outcomes, uniquingKeysWith: +)
+                all.recoveries += part.recoveries
+            }
+        }
+        print("seeds: \(seeds.count) rehearsed, \(all.recoveries) recoveries, \(all.complaints.count) violations")
+        #expect(all.complaints.isEmpty, "\(all.complaints.sorted().prefix(20).joined(separator: "\n"))")
+        guard seeds.count > 1 else { return }
+        // A search that never gets anywhere interesting proves nothing.
+        for outcome in RunOutcome.allCases {
+            #expect(all.outcomes[outcome, default: 0] >= 10, "\(all.outcomes)")
+        }
+    }
+
+    @Test func `only the kinds of fault that were asked for happen`() {
+        for kind in FaultKind.allCases {
+            let rehearsal = Rehearsal([.rolling], faults: [kind])
+            for seed in UInt64(0)..<12 {
+                let plan = rehearsal.plan(seed).plan
+                let allowed: Bool =
+                    switch kind {
+                    case .secondRun: plan.disturbances.isEmpty && plan.newImage == nil
+                    case .badRelease: plan.disturbances.isEmpty && plan.rival == nil
+                    default: plan.newImage == nil && plan.rival == nil
+                    }
+                #expect(allowed, "\(kind), seed \(seed): \(plan)")
+            }
+        }
+        let calm = Rehearsal([.rolling], faults: []).plan(7).plan
+        #expect(calm.disturbances.isEmpty && calm.newImage == nil && calm.rival == nil)
+    }
+}
