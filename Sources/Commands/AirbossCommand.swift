@@ -22,8 +22,9 @@ package struct AirbossCommand: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            DeployCommand.self, RollbackCommand.self, ValidateCommand.self, StatusCommand.self, ReleasesCommand.self,
-            RunsCommand.self, ShowCommand.self, WindowCommand.self, SimulatorCommand.self, SimulatorGuestCommand.self,
+            DeployCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self, RehearseCommand.self,
+            StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,
+            StateCommand.self, SimulatorCommand.self, SimulatorGuestCommand.self,
         ])
 
     package init() {}

@@ -46,6 +46,7 @@ struct DeployCommand: AsyncParsableCommand {
         help: ArgumentHelp("Skip one gate by its name; needs --approved-by. May be repeated.", valueName: "gate"))
     var skip: [String] = []
 
+    @OptionGroup var waiting: WaitOption
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
@@ -55,7 +56,8 @@ struct DeployCommand: AsyncParsableCommand {
 
     func run() async throws {
         let context = try options.load(pipeline)
-        let session = RunSession(context: context, options: options, view: options.makeView())
+        let session = RunSession(
+            context: context, options: options, view: options.makeView(), wait: waiting.duration)
         let environment = context.environment
         // In GitHub Actions the commit is the one the workflow runs for, whatever else is checked out.
         let actionsCommit = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_SHA"] : nil
@@ -65,7 +67,7 @@ struct DeployCommand: AsyncParsableCommand {
                 image: image,
                 overrides: .init(
                     isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
-                channels: channels)
+                wait: waiting.duration, channels: channels)
         }
         throw ArgumentParser.ExitCode(report.exitCode)
     }

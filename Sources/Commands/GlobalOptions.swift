@@ -18,7 +18,7 @@ struct GlobalOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Where runs and releases are kept: sqlite:PATH. Beats AIRBOSS_STATE, which beats the pipeline.",
+            "Where runs are kept: sqlite:PATH or postgres://…. Beats AIRBOSS_STATE, which beats the pipeline.",
             valueName: "url"))
     var state: String?
 
@@ -64,16 +64,9 @@ struct GlobalOptions: ParsableArguments {
         } else {
             url = "sqlite:.airboss/state.sqlite"
         }
-        guard url.hasPrefix("sqlite:"), url.count > 7 else {
-            throw AirbossError(
-                .usage, "the state store “\(Redacted.url(url))” is of no kind this version knows",
-                hint: "use sqlite:PATH")
-        }
-        var path = String(url.dropFirst(7))
-        // A relative path belongs to the project, not to the folder somebody happens to stand in.
-        if !path.hasPrefix("/") { path = projectFolder(context) + "/" + path }
-        do {
-            return try await SQLiteStore(path: path)
+        do throws(StateError) {
+            // A relative path belongs to the project, not to the folder somebody happens to stand in.
+            return try await StateStores.open(url, relativeTo: projectFolder(context))
         } catch {
             throw error.asAirbossError
         }

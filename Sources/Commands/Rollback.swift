@@ -28,6 +28,7 @@ struct RollbackCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The release to go back to, as 71 or v71.", valueName: "release"))
     var to: String?
 
+    @OptionGroup var waiting: WaitOption
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
@@ -39,11 +40,12 @@ struct RollbackCommand: AsyncParsableCommand {
 
     func run() async throws {
         let context = try options.load(pipeline)
-        let session = RunSession(context: context, options: options, view: options.makeView())
+        let session = RunSession(
+            context: context, options: options, view: options.makeView(), wait: waiting.duration)
         let report = try await session.run(.rollback) { run, actor, channels throws(AirbossError) in
             try context.request(
                 .rollback, run: run, actor: actor, reason: reason, target: to.flatMap(ReleaseNumber.init(parsing:)),
-                channels: channels)
+                wait: waiting.duration, channels: channels)
         }
         throw ArgumentParser.ExitCode(report.exitCode)
     }

@@ -36,6 +36,16 @@ struct SimulatorCommand: AsyncParsableCommand {
     @Option(name: .customLong("round-trip"), help: ArgumentHelp("Added to every answer of the API.", valueName: "time"))
     var roundTrip = "0s"
 
+    @Option(
+        name: .customLong("autostop-after"),
+        help: ArgumentHelp("Stops an idle machine whose service has autostop.", valueName: "time"))
+    var autostopAfter = "5m"
+
+    @Option(
+        name: .customLong("token"),
+        help: ArgumentHelp("Accept this token; may be repeated. Without it any token is good.", valueName: "token"))
+    var tokens: [String] = []
+
     @Flag(name: .customLong("no-rate-limits"), help: "Answer however often it is asked.")
     var noRateLimits = false
 
@@ -46,6 +56,8 @@ struct SimulatorCommand: AsyncParsableCommand {
         _ = try address()
         _ = try SimulatorCommand.duration(bootTime, "--boot-time")
         _ = try SimulatorCommand.duration(roundTrip, "--round-trip")
+        _ = try SimulatorCommand.duration(autostopAfter, "--autostop-after")
+        guard !tokens.contains("") else { throw ValidationError("--token is not empty.") }
         guard SimulatorConfiguration.Guests(rawValue: guests) != nil else {
             throw ValidationError("--guests is process or model.")
         }
@@ -57,6 +69,8 @@ struct SimulatorCommand: AsyncParsableCommand {
             host: host, port: port, directory: directory, guests: .init(rawValue: guests) ?? .process,
             roundTrip: try SimulatorCommand.duration(roundTrip, "--round-trip"),
             bootTime: try SimulatorCommand.duration(bootTime, "--boot-time"), isRateLimited: !noRateLimits,
+            autostopsAfter: try SimulatorCommand.duration(autostopAfter, "--autostop-after"),
+            tokens: tokens.isEmpty ? nil : Dictionary(tokens.map { ($0, []) }) { first, _ in first },
             guestExecutable: SimulatorCommand.ownPath())
         let signals = Signals()
         defer { signals.stop() }
@@ -81,6 +95,8 @@ struct SimulatorCommand: AsyncParsableCommand {
             ]
             StandardStreams.output(line.text() + "\n")
         case .text:
+            // The tokens are known to whoever started this, and are not repeated.
+            let token = tokens.isEmpty ? "local" : "TOKEN"
             StandardStreams.output(
                 """
                 The local Fly listens on \(address); its state is in \(directory). Point Airboss at it:
@@ -88,11 +104,11 @@ struct SimulatorCommand: AsyncParsableCommand {
                   export FLY_FLAPS_BASE_URL=http://\(address)
                   export FLY_API_BASE_URL=http://\(address)
                   export FLY_REGISTRY_HOST=\(address)
-                  export FLY_API_TOKEN=local
+                  export FLY_API_TOKEN=\(token)
 
                 Make an app:
 
-                  curl -H 'Authorization: Bearer local' -H 'Content-Type: application/json' \\
+                  curl -H 'Authorization: Bearer \(token)' -H 'Content-Type: application/json' \\
                     -d '{"app_name":"APP","org_slug":"personal"}' http://\(address)/v1/apps
 
                 and reach it under http://APP.localhost:\(address.port) once it is deployed. Ctrl-C ends it.

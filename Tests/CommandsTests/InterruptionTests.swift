@@ -91,7 +91,8 @@ struct InterruptionTests {
             try await whole(workshop)
             let next = try await workshop.run("deploy", "production", "--reason", "After the crash")
             #expect(next.status == 0, "\(next.outcome.everything)")
-            #expect(next.outcome.output.contains("\(id) never ended"))
+            #expect(next.outcome.output.contains("run \(id) (deploy by "))
+            #expect(next.outcome.output.contains("never ended: its process is gone. Going on with it from its journal"))
             let machines = try await workshop.fly.machines(Workshop.app)
             #expect(machines.count == 3)
             #expect(machines.allSatisfy { $0["state"]?.string == "started" })
@@ -103,7 +104,7 @@ struct InterruptionTests {
             }
             #expect(try await workshop.unfinishedRuns() == [])
             let runs = try await workshop.query("runs")["runs"]?.array ?? []
-            #expect(runs.first { $0["run"]?.string == id }?["outcome"]?.string == "interrupted")
+            #expect(runs.first { $0["run"]?.string == id }?["outcome"]?.string == "rolled_back")
         }
     }
 

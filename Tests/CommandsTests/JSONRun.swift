@@ -24,7 +24,10 @@ struct JSONRun: Sendable {
         "verified": [0], "rolled_back": [10], "needs_human": [11], "refused": [12], "unavailable": [69],
         "interrupted": [130, 143],
     ]
-    private static let eventTypes: Set<String> = ["run.started", "stage", "gate", "machine", "message", "warning"]
+    private static let eventTypes: Set<String> = [
+        // A run that was recovered first has an end of its own.
+        "run.started", "run.finished", "stage", "gate", "machine", "message", "warning",
+    ]
     private static let finishedKeys = [
         "run", "pipeline", "app", "kind", "outcome", "exit_code", "commit", "image", "release", "previous_release",
         "stages", "fly_api_calls", "duration_ms", "headline", "actor", "reason", "overrides", "divergence",

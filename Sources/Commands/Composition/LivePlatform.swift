@@ -11,6 +11,7 @@ struct LivePlatform: PlatformPort {
     let app: AppName
     /// What leases are marked with, for whoever finds them.
     let description: String
+    let clock: any DriverClock
 
     var callCount: Int { client.callCount }
 
@@ -22,6 +23,7 @@ struct LivePlatform: PlatformPort {
         }
     }
 
+    /// A lease's end is reckoned from when it was asked for, by this process's clock: the platform's may be another.
     private func send(_ call: PlatformCall) async throws(FlyError) -> Answer {
         switch call {
         case .app:
@@ -33,12 +35,14 @@ struct LivePlatform: PlatformPort {
         case .machine(let id):
             return .machine(machine: try await client.machine(app, id))
         case .acquireLease(let id, let seconds):
+            let sent = clock.now
             let lease = try await client.acquireLease(
                 app, id, ttl: .seconds(seconds), description: description)
-            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: lease.expiresAt))
+            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: sent + .seconds(seconds)))
         case .refreshLease(let id, let nonce, let seconds):
+            let sent = clock.now
             let lease = try await client.refreshLease(app, id, nonce: nonce, ttl: .seconds(seconds))
-            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: lease.expiresAt))
+            return .lease(lease: Model.Lease(nonce: lease.nonce, expiresAt: sent + .seconds(seconds)))
         case .releaseLease(let id, let nonce):
             try await client.releaseLease(app, id, nonce: nonce)
             return .done
@@ -65,6 +69,16 @@ struct LivePlatform: PlatformPort {
             case .gone:
                 return .failed(failure: Failure(.notFound, "version \(version) of machine \(id) is no more"))
             }
+        case .destroy(let id, let nonce):
+            try await client.destroy(app, id, force: true, leaseNonce: nonce)
+            return .done
+        case .versions(let id):
+            return .versions(
+                list: try await client.versions(app, id).map {
+                    MachineVersionEntry(instance: $0.instance, config: $0.config)
+                })
+        case .lease(let id):
+            return .leaseHolder(holder: try await client.leaseHolder(app, id))
         case .cordon(let id, let nonce):
             try await client.cordon(app, id, leaseNonce: nonce)
             return .done
@@ -82,7 +96,10 @@ struct LivePlatform: PlatformPort {
             try await client.finishRelease(id, status: PlatformReleaseStatus(rawValue: status) ?? .failed)
             return .done
         case .releases(let limit):
-            return .platformReleases(numbers: try await client.releases(app, limit: limit).map(\.version))
+            return .platformReleases(
+                list: try await client.releases(app, limit: limit).map {
+                    PlatformReleaseEntry(id: $0.id, number: $0.version, status: $0.status, image: $0.image)
+                })
         }
     }
 }

@@ -119,12 +119,13 @@ struct PipelineContext {
     /// The run that the pipeline and the command line ask for.
     func request(
         _ kind: RunKind, run: RunID, actor: String, reason: String, revision: String = "HEAD", image: String? = nil,
-        target: ReleaseNumber? = nil, overrides: RunRequest.Overrides = .init(), channels: [NoticeOrder.Channel]
+        target: ReleaseNumber? = nil, overrides: RunRequest.Overrides = .init(), wait: Duration? = nil,
+        channels: [NoticeOrder.Channel]
     ) throws(AirbossError) -> RunRequest {
         let build: RunRequest.Build
         if let image {
             build = .image(reference: image)
-        } else if kind == .rollback {
+        } else if kind == .rollback || kind == .recover {
             // A rollback builds nothing, and what its image is called today must not stand in its way.
             build = .layers
         } else {
@@ -139,7 +140,7 @@ struct PipelineContext {
         var counts: [ProcessGroup: Int] = [:]
         for group in flyToml.groups { counts[group] = deploy.machines.count(for: group) }
         let verify = try verifyPlan()
-        let isRollback = kind == .rollback
+        let isRollback = kind == .rollback || kind == .recover
         return RunRequest(
             run: run, kind: kind, pipeline: pipeline.name, app: pipeline.app, actor: actor, reason: reason,
             revision: revision, target: target, overrides: overrides,
@@ -158,7 +159,8 @@ struct PipelineContext {
                 verify: verify, rollsBackAutomatically: pipeline.rollback.automatic,
                 rollbackWithin: pipeline.rollback.within,
                 migrationPaths: pipeline.rollback.migrations, channels: channels,
-                url: try resolve(pipeline.verify.url) ?? flyToml.publicURL ?? "", runURL: runURL))
+                url: try resolve(pipeline.verify.url) ?? flyToml.publicURL ?? "", runURL: runURL,
+                waitForApp: wait))
     }
 
     /// The GitHub Actions run this process is part of; empty elsewhere.
@@ -179,13 +181,13 @@ struct PipelineContext {
         do {
             channels.email = try emailChannel()
         } catch {
-            guard kind == .rollback else { throw error }
+            guard kind == .rollback || kind == .recover else { throw error }
             warn("no e-mail will be sent: \(error.location): \(error.message)")
         }
         do {
             channels.slackWebhook = try resolve(pipeline.notify.slack)
         } catch {
-            guard kind == .rollback else { throw error }
+            guard kind == .rollback || kind == .recover else { throw error }
             warn("nothing will be sent to Slack: \(error.location): \(error.message)")
         }
         return channels

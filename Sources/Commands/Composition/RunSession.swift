@@ -14,49 +14,100 @@ internal import PipelineFiles
 internal import Ports
 internal import Stages
 
-/// One run of a pipeline in this process: holds the app, drives the run, and closes its record.
+/// The runs of a pipeline in this process: takes the app, finishes or undoes what died before, drives the run, and
+/// closes its record.
 struct RunSession {
     let context: PipelineContext
     let options: GlobalOptions
     let view: any RunView
+    /// How long another run that works on the app is waited for; nil for not at all.
+    var wait: Duration?
 
     /// A holder on another host that was silent for this long counts as gone.
     static let holderSilence = Duration.seconds(120)
     /// How often a run says that it still holds the app.
     static let heartbeatInterval = Duration.seconds(20)
+    /// How often a run that waits says that it still waits.
+    static let queueInterval = Duration.seconds(15)
 
     /// Runs what `makeRequest` asks for and returns its report; throws an ``AirbossError`` where no run could begin, or
     /// where its events could no longer be kept.
+    ///
+    /// A run of this app whose process is gone is finished or undone first. Where that already was the rollback that
+    /// was asked for, its report is returned.
     func run(
         _ kind: RunKind,
         _ makeRequest: (RunID, String, [NoticeOrder.Channel]) async throws(AirbossError) -> RunRequest
     ) async throws -> RunReport {
-        let environment = context.environment
+        try await equipped(for: kind) { equipment in
+            let request = try await makeRequest(
+                RunID(ULID.make(at: equipment.clock.now)), equipment.actor, equipment.channels.available)
+            let recovered = try await recoverAbandoned(equipment)
+            if let last = recovered.last {
+                guard last.outcome != .needsHuman || kind == .rollback else {
+                    throw AirbossError(
+                        .needsHuman, "run \(last.run) had died, and could not be made whole: \(last.headline)",
+                        hint: (last.divergence + last.nextSteps).joined(separator: "\n"))
+                }
+                if kind == .rollback, request.target == nil, last.outcome == .rolledBack { return last }
+            }
+            return try await begin(request, equipment)
+        }
+    }
+
+    /// Finishes or undoes what a run left behind whose process is gone: from its journal, or, where there is none or
+    /// `ignoringJournal` asks for it, from what the platform shows.
+    func recover(ignoringJournal: Bool) async throws -> RunReport {
+        try await equipped(for: .recover) { equipment in
+            if ignoringJournal {
+                try await closeAbandoned(equipment)
+            } else if let last = try await recoverAbandoned(equipment).last {
+                return last
+            }
+            let request = try context.request(
+                .recover, run: RunID(ULID.make(at: equipment.clock.now)), actor: equipment.actor,
+                reason: "recovery", wait: wait, channels: equipment.channels.available)
+            return try await begin(request, equipment)
+        }
+    }
+
+    // MARK: - What every run needs
+
+    private struct Equipment {
+        var clock: SteadyClock
+        var endpoints: FlyEndpoints
+        var token: FlyToken
+        var http: HTTPClient
+        var platform: FlyClient
+        var repository: GitRepository?
+        var actor: String
+        var channels: NoticeChannels
+        var window: any WindowPort
+        var layers: ImageLayers?
+        var store: any StateStore
+        var holder: Holder
+    }
+
+    /// Whatever the files say wrong is found before the app is held.
+    private func equipped(
+        for kind: RunKind, _ body: (Equipment) async throws -> RunReport
+    ) async throws -> RunReport {
         let clock = SteadyClock(startingAt: Timestamp.fromSystemClock())
-        let endpoints = try FlyEndpoints(environment: environment)
-        let token = try FlyToken(environment: environment)
+        let endpoints = try FlyEndpoints(environment: context.environment)
+        let token = try FlyToken(environment: context.environment)
         let http = HTTPClient(.init(userAgent: "airboss/\(Version.current)"))
-        let platform = FlyClient(
-            endpoints: endpoints, token: token, http: http, userAgent: "airboss/\(Version.current)",
-            observer: options.callObserver)
         let repository = try await openRepository(for: kind)
-        let actor = await actorName(repository)
-        let run = RunID(ULID.make(at: clock.now))
-        let channels = try context.noticeChannels(of: kind) { view.warn($0) }
-        let request = try await makeRequest(run, actor, channels.available)
-
-        // Whatever the files say wrong is found before the app is held.
-        let plan = Plan(
-            channels: channels, window: try window(at: clock.now),
-            layers: kind == .rollback ? nil : try context.imageLayers())
-
-        let store = try await options.openStore(for: context)
-        let holder = Holder.process(at: clock.now)
-        try await hold(store, run, holder, clock.now)
+        let equipment = Equipment(
+            clock: clock, endpoints: endpoints, token: token, http: http,
+            platform: FlyClient(
+                endpoints: endpoints, token: token, http: http, userAgent: "airboss/\(Version.current)",
+                observer: options.callObserver),
+            repository: repository, actor: await actorName(repository),
+            channels: try context.noticeChannels(of: kind) { view.warn($0) }, window: try window(at: clock.now),
+            layers: kind == .rollback || kind == .recover ? nil : try context.imageLayers(),
+            store: try await options.openStore(for: context), holder: Holder.process(at: clock.now))
         do {
-            let report = try await drive(
-                request, plan, store: store, holder: holder, clock: clock, http: http, platform: platform,
-                token: token, endpoints: endpoints, repository: repository)
+            let report = try await body(equipment)
             await http.shutdown()
             return report
         } catch {
@@ -66,77 +117,13 @@ struct RunSession {
         }
     }
 
-    /// What the pipeline asks for beside the run itself.
-    private struct Plan {
-        var channels: NoticeChannels
-        var window: any WindowPort
-        var layers: ImageLayers?
-    }
-
     private func window(at now: Timestamp) throws(AirbossError) -> any WindowPort {
         guard let description = context.pipeline.window else { return NoWindow() }
         return try LiveWindow(description, environment: context.environment, now: now)
     }
 
-    private func drive(
-        _ request: RunRequest, _ plan: Plan, store: any StateStore, holder: Holder, clock: SteadyClock,
-        http: HTTPClient,
-        platform: FlyClient, token: FlyToken, endpoints: FlyEndpoints, repository: GitRepository?
-    ) async throws -> RunReport {
-        let run = request.run
-        let app = request.app
-        let sender = NoticeSender(
-            channels: plan.channels, http: http, mail: MailTransport(),
-            outbox: StoredOutbox(store: store))
-        let images = LiveImages(
-            builder: ImageBuilder(
-                registry: RegistryClient(
-                    http: http,
-                    credentials: [endpoints.registryHost: .fly(token: token.registryPassword)])),
-            repository: repository, layers: plan.layers, registryHost: endpoints.registryHost, app: app)
-        let journal = LiveJournal(store, run: run, after: 0)
-        try await opened(store, request, holder, clock.now)
-        try await journal.begin(request, at: clock.now)
-        let ports = RunPorts(
-            platform: LivePlatform(
-                client: platform, app: app, description: "airboss \(request.kind.rawValue) \(run) by \(request.actor)"),
-            source: repository.map { LiveSource(repository: $0) } ?? NoSource(),
-            images: images, probes: LiveProbes(http: http), window: plan.window,
-            ledger: LiveLedger(store: store, app: app), notices: sender)
-        let heartbeat = Task {
-            while !Task.isCancelled {
-                // A heartbeat that can't be written shows in the journal's own writes, which end the run.
-                try? await Task.sleep(for: RunSession.heartbeatInterval)
-                _ = try? await store.heartbeat(app, run: run, at: clock.now)
-            }
-        }
-        defer { heartbeat.cancel() }
-        _ = await StoredOutbox(store: store).deliverOverdue(of: request.pipeline, with: sender, at: clock.now)
-        view.begin(request)
-        let advice = context.diagnostics.filter { $0.severity == .warning }.map {
-            "\($0.location): \($0.message)" + ($0.suggestion.isEmpty ? "" : "; \($0.suggestion)")
-        }
-        for text in advice { view.warn(text) }
-        let signals = Signals()
-        defer { signals.stop() }
-        let driver = RunDriver(ports: ports, journal: journal, clock: clock) { [view] in view.show($0) }
-        let machine = try await driver.run(request, signals: signals.stream)
-        guard var report = machine.report else {
-            throw AirbossError(.needsHuman, "the run ended without saying how; see airboss show \(run)")
-        }
-        report.finishedAt = clock.now
-        report.warnings.insert(contentsOf: advice, at: 0)
-        let record = RunFinished(report: report, flyAPICalls: platform.callCount)
-        try await store.closeRun(
-            run, outcome: report.outcome.rawValue, exitCode: report.exitCode, finishedAt: report.finishedAt,
-            summary: try record.data())
-        try await store.release(app, run: run)
-        view.finish(record)
-        return report
-    }
-
     private func openRepository(for kind: RunKind) async throws -> GitRepository? {
-        guard case .layers = context.pipeline.build, kind != .rollback else {
+        guard case .layers = context.pipeline.build, kind == .deploy || kind == .promote else {
             // An image can be deployed without a repository; then commits are simply not known.
             return try? await GitRepository.open(at: try context.repositoryPath())
         }
@@ -156,53 +143,209 @@ struct RunSession {
         return environment["USER"] ?? environment["LOGNAME"] ?? "unknown"
     }
 
-    /// Takes the app for this run, also from a run whose process is gone.
-    private func hold(_ store: any StateStore, _ run: RunID, _ holder: Holder, _ now: Timestamp) async throws {
-        let app = context.pipeline.app
-        do throws(any Error) {
-            for _ in 0..<3 {
-                switch try await store.acquire(
-                    app, run: run, holder: holder, at: now, silence: RunSession.holderSilence)
-                {
-                case .acquired:
-                    return
-                case .heldBy(let hold):
-                    throw AirbossError(
-                        .busy,
-                        "run \(hold.run) holds \(app) since \(hold.acquiredAt), from \(hold.holder.host) "
-                            + "(process \(hold.holder.processID))",
-                        hint: "wait for it to end, or see what it does: airboss show \(hold.run)")
-                case .abandonedBy(let hold):
-                    // Nobody works on it any more. This run looks at the fleet as it is and brings all of it to one
-                    // release, so that nothing of the other's is built upon.
-                    view.warn(
-                        "run \(hold.run) never ended: its process is gone. Going on from what the platform shows.")
-                    try await end(hold.run, in: store, at: now)
-                    try await store.release(app, run: hold.run)
-                }
+    // MARK: - One run
+
+    private func begin(_ request: RunRequest, _ equipment: Equipment) async throws -> RunReport {
+        let store = equipment.store
+        let fence = try await take(request.run, equipment)
+        do throws(StateError) {
+            try await store.openRun(
+                RunHeader(
+                    run: request.run, pipeline: request.pipeline, app: request.app, kind: request.kind.rawValue,
+                    actor: request.actor, reason: request.reason, host: equipment.holder.host,
+                    processID: equipment.holder.processID, startedAt: equipment.clock.now, schema: LiveJournal.schema))
+        } catch {
+            throw error.asAirbossError
+        }
+        let journal = LiveJournal(store, fence: fence, after: 0)
+        try await journal.begin(request, at: equipment.clock.now)
+        return try await drive(request, fence, journal, equipment) { driver, signals in
+            try await driver.run(request, signals: signals)
+        }
+    }
+
+    /// Goes on with a run whose process is gone.
+    private func resume(_ record: RunRecord, _ fence: Fence, _ equipment: Equipment) async throws -> RunReport {
+        let (machine, lastSequence) = try await LiveJournal.read(record, from: equipment.store)
+        view.warn(
+            "run \(record.header.run) (\(record.header.kind) by \(record.header.actor), \(record.header.startedAt)) "
+                + "never ended: its process is gone. Going on with it from its journal.")
+        let journal = LiveJournal(equipment.store, fence: fence, after: lastSequence)
+        var report = try await drive(machine.request, fence, journal, equipment) { driver, signals in
+            // A run that was finished and only not closed has nothing left to do.
+            machine.isFinished ? machine : try await driver.resume(machine, signals: signals)
+        }
+        // That a dead run had changed nothing is a good end of a recovery.
+        if report.outcome == .interrupted, report.headline.hasSuffix("nothing changed") { report.exitCode = 0 }
+        return report
+    }
+
+    private func drive(
+        _ request: RunRequest, _ fence: Fence, _ journal: LiveJournal, _ equipment: Equipment,
+        _ body: (RunDriver, AsyncStream<Int32>) async throws -> RunMachine
+    ) async throws -> RunReport {
+        let (store, clock, app) = (equipment.store, equipment.clock, request.app)
+        let sender = NoticeSender(
+            channels: equipment.channels, http: equipment.http, mail: MailTransport(),
+            outbox: StoredOutbox(store: store))
+        let images = LiveImages(
+            builder: ImageBuilder(
+                registry: RegistryClient(
+                    http: equipment.http,
+                    credentials: [
+                        equipment.endpoints.registryHost: .fly(token: equipment.token.registryPassword)
+                    ])),
+            repository: equipment.repository, layers: equipment.layers,
+            registryHost: equipment.endpoints.registryHost, app: app)
+        let ports = RunPorts(
+            platform: LivePlatform(
+                client: equipment.platform, app: app,
+                description: "airboss \(request.kind.rawValue), run \(request.run) by \(request.actor) on "
+                    + "\(equipment.holder.host) since \(clock.now)",
+                clock: clock),
+            source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
+            images: images, probes: LiveProbes(http: equipment.http), window: equipment.window,
+            ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender)
+        let heartbeat = Task {
+            while !Task.isCancelled {
+                // A heartbeat that can't be written, or comes too late, shows in the journal's own writes.
+                try? await Task.sleep(for: RunSession.heartbeatInterval)
+                _ = try? await store.heartbeat(app, run: fence.run, fence: fence.token, at: clock.now)
             }
-            throw AirbossError(.busy, "several runs want \(app) at once", hint: "try again")
+        }
+        defer { heartbeat.cancel() }
+        _ = await StoredOutbox(store: store).deliverOverdue(of: request.pipeline, with: sender, at: clock.now)
+        view.begin(request)
+        let advice = context.diagnostics.filter { $0.severity == .warning }.map {
+            "\($0.location): \($0.message)" + ($0.suggestion.isEmpty ? "" : "; \($0.suggestion)")
+        }
+        for text in advice { view.warn(text) }
+        let signals = Signals()
+        defer { signals.stop() }
+        let driver = RunDriver(ports: ports, journal: journal, clock: clock) { [view] in view.show($0) }
+        let machine = try await body(driver, signals.stream)
+        guard var report = machine.report else {
+            throw AirbossError(.needsHuman, "the run ended without saying how; see airboss show \(request.run)")
+        }
+        report.finishedAt = clock.now
+        report.warnings.insert(contentsOf: advice, at: 0)
+        let record = RunFinished(report: report, flyAPICalls: equipment.platform.callCount)
+        let summary = try record.data()
+        do throws(StateError) {
+            try await store.closeRun(
+                request.run, outcome: report.outcome.rawValue, exitCode: report.exitCode,
+                finishedAt: report.finishedAt, summary: summary, fence: fence)
+            try await store.release(app, run: request.run, fence: fence.token)
+        } catch {
+            throw error.asAirbossError
+        }
+        view.finish(record)
+        return report
+    }
+
+    // MARK: - Taking the app
+
+    /// Takes the app for this run, in its turn where others wait.
+    private func take(_ run: RunID, _ equipment: Equipment) async throws -> Fence {
+        let (store, app) = (equipment.store, context.pipeline.app)
+        let deadline = wait.map { equipment.clock.now + $0 }
+        var isWaiting = false
+        var told = ""
+        do {
+            while true {
+                let now = equipment.clock.now
+                let who: String
+                switch try await store.acquire(
+                    app, run: run, holder: equipment.holder, at: now, silence: RunSession.holderSilence)
+                {
+                case .acquired(let token):
+                    return Fence(app: app, run: run, token: token)
+                case .abandonedBy(let hold):
+                    // Recovered already, or closed and not let go: nothing is left to be done for it.
+                    try await store.release(app, run: hold.run)
+                    continue
+                case .heldBy(let hold):
+                    who =
+                        "run \(hold.run) holds \(app) since \(hold.acquiredAt), from \(hold.holder.host) "
+                        + "(process \(hold.holder.processID))"
+                case .queued(let ahead):
+                    let first = ahead.first.map { "run \($0.run) from \($0.holder.host)" } ?? "another run"
+                    who = "\(first) is next for \(app)"
+                }
+                guard let deadline, now < deadline else {
+                    if isWaiting { try await store.leaveQueue(app, run: run) }
+                    let waited = wait.map { ", and still did after \(TerminalText.duration($0))" } ?? ""
+                    throw AirbossError(
+                        .busy, who + waited,
+                        hint: (wait == nil ? "wait for it to end, queue with --wait 15m, or " : "")
+                            + "see what it does: airboss runs \(context.pipeline.name)")
+                }
+                let place = try await store.joinQueue(app, run: run, holder: equipment.holder, at: now)
+                isWaiting = true
+                if told != who { view.warn("\(who); waiting in place \(place) until \(deadline)") }
+                told = who
+                _ = try await store.changed(app, within: min(RunSession.queueInterval, deadline - now))
+            }
         } catch let error as StateError {
             throw error.asAirbossError
         }
     }
 
-    private func end(_ run: RunID, in store: any StateStore, at now: Timestamp) async throws {
-        guard let record = try await store.run(run.rawValue), record.end == nil else { return }
-        try await store.closeRun(
-            run, outcome: RunOutcome.interrupted.rawValue, exitCode: ExitCode.interrupted.rawValue, finishedAt: now,
-            summary: Data("{}".utf8))
+    // MARK: - Runs whose process is gone
+
+    /// Finishes or undoes, from their journals, the runs of this app whose process is gone; returns their reports.
+    private func recoverAbandoned(_ equipment: Equipment) async throws -> [RunReport] {
+        var reports: [RunReport] = []
+        for record in try await unfinished(equipment) {
+            guard let fence = try await takeOver(record.header.run, equipment) else { break }
+            reports.append(try await resume(record, fence, equipment))
+        }
+        return reports
     }
 
-    private func opened(
-        _ store: any StateStore, _ request: RunRequest, _ holder: Holder, _ now: Timestamp
-    ) async throws {
+    /// Closes the records of such runs without going on with them.
+    private func closeAbandoned(_ equipment: Equipment) async throws {
+        for record in try await unfinished(equipment) {
+            let run = record.header.run
+            guard let fence = try await takeOver(run, equipment) else { break }
+            view.warn("run \(run) never ended; its journal is left aside")
+            do throws(StateError) {
+                try await equipment.store.closeRun(
+                    run, outcome: RunOutcome.interrupted.rawValue, exitCode: ExitCode.interrupted.rawValue,
+                    finishedAt: equipment.clock.now, summary: Data("{}".utf8), fence: fence)
+                try await equipment.store.release(context.pipeline.app, run: run, fence: fence.token)
+            } catch {
+                throw error.asAirbossError
+            }
+        }
+    }
+
+    private func unfinished(_ equipment: Equipment) async throws -> [RunRecord] {
         do throws(StateError) {
-            try await store.openRun(
-                RunHeader(
-                    run: request.run, pipeline: request.pipeline, app: request.app, kind: request.kind.rawValue,
-                    actor: request.actor, reason: request.reason, host: holder.host, processID: holder.processID,
-                    startedAt: now, schema: LiveJournal.schema))
+            return try await equipment.store.unfinishedRuns(context.pipeline.app)
+        } catch {
+            throw error.asAirbossError
+        }
+    }
+
+    /// Takes the app for a run that another process began; nil where somebody works on it.
+    private func takeOver(_ run: RunID, _ equipment: Equipment) async throws -> Fence? {
+        let (store, app) = (equipment.store, context.pipeline.app)
+        do throws(StateError) {
+            while true {
+                switch try await store.acquire(
+                    app, run: run, holder: equipment.holder, at: equipment.clock.now,
+                    silence: RunSession.holderSilence)
+                {
+                case .acquired(let token):
+                    return Fence(app: app, run: run, token: token)
+                case .abandonedBy(let hold):
+                    // Of several dead runs only one can have been at work; each is looked at in its turn.
+                    try await store.release(app, run: hold.run)
+                case .heldBy, .queued:
+                    return nil
+                }
+            }
         } catch {
             throw error.asAirbossError
         }

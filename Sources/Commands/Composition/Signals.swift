@@ -25,8 +25,9 @@ final class Signals: Sendable {
         }
     }
 
+    /// Listens no longer. The signals stay ignored: one that comes while the last words are said must not end the
+    /// process with another exit code than the run's.
     func stop() {
         for source in sources { source.cancel() }
-        for number in Signals.watched { signal(number, SIG_DFL) }
     }
 }
