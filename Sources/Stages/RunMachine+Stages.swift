@@ -78,7 +78,7 @@ extension RunMachine {
     mutating func afterDeploy(_ agenda: inout Agenda) {
         guard let deploy else { return }
         switch deploy.state {
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .recording, .rolling, .completing: return
+        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .rolling, .completing: return
         case .deployed:
             let machines = deploy.release?.machines.count ?? 0
             close(.deploy, .passed, "\(machines) machines on \(deploy.release?.number.description ?? "")", &agenda)
@@ -88,11 +88,18 @@ extension RunMachine {
             if troubleSince == nil { troubleSince = agenda.now }
             noteLateCreations(deploy.remains, agenda.now)
             close(.deploy, .failed, reason, &agenda)
-            failed("the deploy failed: \(reason)", changed: changed, &agenda)
+            failed("the deploy failed: \(reason)", changed: everChanged(and: changed), &agenda)
+        // One that goes on after its process died may be refused with machines changed already.
+        case .refused(let refusal) where !changedByDeploy.isEmpty:
+            close(.deploy, .failed, refusal.reason, &agenda)
+            failed("the deploy could not go on: \(refusal.reason)", changed: changedByDeploy, &agenda)
         case .refused(let refusal): refuse(.deploy, refusal, &agenda)
-        case .stopped(let changed): stopped(.deploy, changed: changed, &agenda)
+        case .stopped(let changed): stopped(.deploy, changed: everChanged(and: changed), &agenda)
         }
     }
+
+    /// With the machines that the deploy had changed before its process died.
+    private func everChanged(and changed: [String]) -> [String] { Set(changed).union(changedByDeploy).sorted() }
 
     mutating func afterVerify(_ agenda: inout Agenda) {
         guard let verify else { return }
@@ -236,7 +243,7 @@ extension RunMachine {
                     "try again: airboss rollback \(request.pipeline) --to \(number) --reason TEXT",
                     "look at a machine: fly machine status ID -a \(request.app)",
                 ], &agenda)
-        case .stopped(let changed): stopped(.rollback, changed: Set(changed).union(changedByDeploy).sorted(), &agenda)
+        case .stopped(let changed): stopped(.rollback, changed: everChanged(and: changed), &agenda)
         }
     }
 
