@@ -26,7 +26,8 @@ extension FleetMachine {
             checks: (json["checks"]?.array ?? []).compactMap(Check.init(answer:)),
             events: (json["events"]?.array ?? []).compactMap(Event.init(answer:)),
             hostStatus: json["host_status"]?.string ?? (whole == nil ? "unknown" : "ok"),
-            isCordoned: json["cordoned"]?.bool ?? false, privateAddress: json["private_ip"]?.string ?? "")
+            isCordoned: json["cordoned"]?.bool ?? false, privateAddress: json["private_ip"]?.string ?? "",
+            createdAt: json["created_at"]?.string.flatMap { Timestamp($0) })
     }
 }
 

@@ -55,7 +55,8 @@ package enum PlatformCall: Hashable, Codable, Sendable {
     case releaseLease(machine: MachineID, nonce: LeaseNonce)
     case update(
         machine: MachineID, config: MachineConfig, currentVersion: InstanceID, nonce: LeaseNonce, skipLaunch: Bool)
-    case create(name: String, region: String, config: MachineConfig, skipLaunch: Bool)
+    /// With `leaseSeconds` the machine is born leased for so long.
+    case create(name: String, region: String, config: MachineConfig, skipLaunch: Bool, leaseSeconds: Int?)
     /// Wait until a version is in a state; `seconds` is 1…60.
     case wait(machine: MachineID, version: InstanceID, state: String, seconds: Int)
     /// Ends the machine for good; its volume stays.
@@ -234,6 +235,8 @@ package enum Answer: Hashable, Codable, Sendable {
     case machines(list: [FleetMachine])
     case observations(list: [Observation])
     case machine(machine: FleetMachine)
+    /// A machine right after its creation; no lease where the platform took none.
+    case created(machine: FleetMachine, lease: Lease?)
     case lease(lease: Lease)
     /// The wait ended without the state: ask again or give up.
     case waitTimedOut

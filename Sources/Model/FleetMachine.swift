@@ -22,6 +22,8 @@ package struct FleetMachine: Hashable, Codable, Sendable {
     package var isCordoned: Bool
     /// The address inside Fly's network; empty where there is none.
     package var privateAddress: String
+    /// By the platform's clock; nil where it does not say.
+    package var createdAt: Timestamp?
 
     package struct Check: Hashable, Codable, Sendable {
         package var name: String
@@ -63,7 +65,8 @@ package struct FleetMachine: Hashable, Codable, Sendable {
     package init(
         id: MachineID, name: String, state: String, region: String, instance: InstanceID, config: MachineConfig,
         isConfigComplete: Bool = true, imageDigest: ImageDigest?, checks: [Check] = [], events: [Event] = [],
-        hostStatus: String = "ok", isCordoned: Bool = false, privateAddress: String = ""
+        hostStatus: String = "ok", isCordoned: Bool = false, privateAddress: String = "",
+        createdAt: Timestamp? = nil
     ) {
         self.id = id
         self.name = name
@@ -78,6 +81,7 @@ package struct FleetMachine: Hashable, Codable, Sendable {
         self.hostStatus = hostStatus
         self.isCordoned = isCordoned
         self.privateAddress = privateAddress
+        self.createdAt = createdAt
     }
 
     /// Whether Airboss may touch the machine: Fly's own tools mark what belongs to an app's deployments.

@@ -100,11 +100,22 @@ package struct AppClaim: Hashable, Codable, Sendable {
         return Set([first, stays].compactMap(\.self)).sorted()
     }
 
-    /// The order of machines by which all runs agree on the first one: those that were there before Airboss, then the
-    /// oldest runs' creations. What a run makes while another looks never comes before what was there.
+    /// The order of machines by which all runs agree on the first one: the oldest, by the platform's clock, which all
+    /// runs share. What a run makes while another looks never comes before what was there. The platform tells whole
+    /// seconds: among the machines of one second a run makes the one with the first name first.
     package static func precedes(_ left: FleetMachine, _ right: FleetMachine) -> Bool {
-        (left.config.metadata(Bookkeeping.created) ?? "", left.id)
-            < (right.config.metadata(Bookkeeping.created) ?? "", right.id)
+        let (since, sinceRight) = (seconds(left), seconds(right))
+        return since == sinceRight ? (left.name, left.id) < (right.name, right.id) : since < sinceRight
+    }
+
+    private static func seconds(_ machine: FleetMachine) -> Int64 { machine.createdAt?.secondsSinceEpoch ?? 0 }
+
+    /// Keeps a lease that a machine was born with.
+    package mutating func adopt(_ machine: MachineID, _ lease: Lease, _ agenda: inout Agenda) {
+        leases[machine] = lease
+        machines = Set(machines).union([machine]).sorted()
+        if state == .idle { state = .held }
+        keep(&agenda)
     }
 
     /// Asks for the leases, one after the other.

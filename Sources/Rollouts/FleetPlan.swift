@@ -100,15 +100,18 @@ package struct FleetPlan: Hashable, Codable, Sendable {
                         operation: operation(counter), skipLaunch: restingStates.contains(machine.state),
                         waitTimeout: waitTimeout, borrowedLease: leases[machine.id])))
         }
-        for addition in additions {
+        let isFirstDeploy = plan.members.isEmpty
+        for addition in isFirstDeploy ? additions.sorted(by: { $0.name < $1.name }) : additions {
             counter += 1
+            var change = MachineChange.Plan(
+                target: .new(name: addition.name, region: addition.region),
+                config: stamped(addition.config, operation(counter), over: nil), operation: operation(counter),
+                skipLaunch: false, waitTimeout: waitTimeout)
+            // The app's first machine is what other runs meet: its lease is the run's from the beginning.
+            change.keepsLease = isFirstDeploy && counter == 1
             plan.items.append(
                 RolloutItem(
-                    key: addition.name, group: addition.config.processGroup, region: addition.region,
-                    change: .init(
-                        target: .new(name: addition.name, region: addition.region),
-                        config: stamped(addition.config, operation(counter), over: nil), operation: operation(counter),
-                        skipLaunch: false, waitTimeout: waitTimeout)))
+                    key: addition.name, group: addition.config.processGroup, region: addition.region, change: change))
         }
         return plan
     }

@@ -22,6 +22,8 @@ extension MachineChange {
         package var waitTimeout: Duration
         /// A lease that the run itself holds and keeps: it is used, and neither refreshed nor released here.
         package var borrowedLease: LeaseNonce?
+        /// Whether the lease that the machine is born with stays the run's after the change has succeeded.
+        package var keepsLease = false
 
         package init(
             target: Target, config: MachineConfig, operation: OperationID, skipLaunch: Bool, waitTimeout: Duration,
@@ -42,7 +44,7 @@ extension MachineChange {
         case failed(reason: String, mayHaveChanged: Bool)
     }
 
-    /// A version being brought up, and the lease it is done under (a created machine has none).
+    /// A version being brought up, and the lease it is done under (none for a created machine whose answer was lost).
     package struct Hold: Hashable, Codable, Sendable {
         package var machine: MachineID
         package var version: InstanceID
@@ -72,10 +74,13 @@ extension MachineChange {
         /// It did not happen; what kept it from happening may be over soon. Without a lease it is a create that waits.
         /// Next: `updating`, `releasing`; `creating`, `finished` without a lease.
         case pausing(lease: Lease?, attempt: Int, until: Timestamp)
-        /// Next: `checking`, `releasing`, `finished`.
+        /// Next: `checking`, `securing`, `releasing`, `finished`.
         case starting(hold: Hold)
-        /// Next: `releasing`, `finished`.
+        /// Next: `securing`, `releasing`, `finished`.
         case checking(hold: Hold)
+        /// Healthy, and to be kept leased; but the lease that it was born with is not known. Next: `releasing`,
+        /// `finished`.
+        case securing(hold: Hold, until: Timestamp, isAsking: Bool)
         /// Next: `finished`.
         case releasing(lease: Lease, result: Result)
         case finished(result: Result)
@@ -91,8 +96,10 @@ extension MachineChange {
         /// Its turn has come.
         case proceed
         case leased(lease: Lease)
-        /// The update or create was answered.
+        /// The update was answered, or a look.
         case changed(machine: FleetMachine)
+        /// The create was answered.
+        case created(machine: FleetMachine, lease: Lease?)
         /// The list does not have what may have been created.
         case absent
         case reached

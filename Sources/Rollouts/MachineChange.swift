@@ -19,25 +19,31 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package static let maxWaitSeconds = 60
 
     package let plan: Plan
-    package private(set) var state: State = .ready
+    package internal(set) var state: State = .ready
     /// Whether its turn has come before its lease did.
-    package private(set) var mayProceed = false
+    package internal(set) var mayProceed = false
     /// Whether it has been told to stop while an answer is outstanding that may hold a lease.
-    package private(set) var isAbandoned = false
+    package internal(set) var isAbandoned = false
     /// Whether a call that changes the machine got no answer: no look proves that it will not happen yet.
-    package private(set) var isUncertain = false
+    package internal(set) var isUncertain = false
     /// How often its update was sent so far and had not happened.
     private var attemptsMade = 0
     /// Whether a refresh is under way: several wakes may ask for one, and one is enough.
     private var isRefreshing = false
 
-    package init(_ plan: Plan) { self.plan = plan }
+    /// The machine; nil for one that is to be created until an answer tells of it.
+    package internal(set) var machine: MachineID?
+
+    package init(_ plan: Plan) {
+        self.plan = plan
+        if case .existing(let machine, _) = plan.target { self.machine = machine }
+    }
 
     package var result: Result? {
         switch state {
         case .finished(let result), .releasing(_, let result): result
         case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .pausing, .starting,
-            .checking:
+            .checking, .securing:
             nil
         }
     }
@@ -49,9 +55,15 @@ package struct MachineChange: Hashable, Codable, Sendable {
     package var isMutationOpen: Bool {
         switch state {
         case .leasing, .updating, .looking, .creating, .seeking: true
-        case .ready, .leaseTaken, .held, .pausing, .starting, .checking, .releasing, .finished: false
+        case .ready, .leaseTaken, .held, .pausing, .starting, .checking, .securing, .releasing, .finished: false
         }
     }
+
+    /// The lease of a machine that it made, which outlives the change.
+    package internal(set) var keptLease: Lease?
+
+    /// The machine that it made and is to keep leased, before it has come to its end.
+    package var guarded: MachineID? { plan.keepsLease && !isFinished ? machine : nil }
 
     /// Its own lease, as far as an answer has told of one.
     package var ownLease: LeaseNonce? {
@@ -59,7 +71,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         return switch state {
         case .held(let lease), .updating(let lease, _), .looking(let lease, _), .releasing(let lease, _): lease.nonce
         case .pausing(let lease, _, _): lease?.nonce
-        case .starting(let hold), .checking(let hold): hold.lease?.nonce
+        case .starting(let hold), .checking(let hold), .securing(let hold, _, _): hold.lease?.nonce
         case .ready, .leasing, .leaseTaken, .creating, .seeking, .finished: nil
         }
     }
@@ -72,7 +84,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
     /// Whether the machine may be away because of this change: its update was sent and it is not healthy yet.
     package var isDisturbing: Bool {
         switch state {
-        case .updating, .looking, .starting, .checking: true
+        case .updating, .looking, .starting, .checking, .securing: true
         case .ready, .leasing, .leaseTaken, .held, .creating, .seeking, .pausing, .releasing, .finished: false
         }
     }
@@ -86,7 +98,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         case .creating, .seeking: .creating
         case .pausing(let lease, _, _): lease == nil ? .creating : .updating
         case .starting: .starting
-        case .checking: .checking
+        case .checking, .securing: .checking
         case .releasing(_, .succeeded), .finished(.succeeded): .done
         case .releasing(_, .failed), .finished(.failed): .failed
         }
@@ -98,8 +110,8 @@ package struct MachineChange: Hashable, Codable, Sendable {
         if case .failed(.refresh, _) = event { isRefreshing = false }
         switch event {
         case .failed(.update, let failure), .failed(.create, let failure): if failure.isAmbiguous { isUncertain = true }
-        case .begin, .proceed, .leased, .changed, .absent, .reached, .waitTimedOut, .observed, .released, .failed,
-            .woke, .abandon:
+        case .begin, .proceed, .leased, .changed, .created, .absent, .reached, .waitTimedOut, .observed, .released,
+            .failed, .woke, .abandon:
             break
         }
         return switch state {
@@ -114,13 +126,14 @@ package struct MachineChange: Hashable, Codable, Sendable {
         case .pausing(let lease, let attempt, let until): try whenPausing(lease, attempt, until, event, at: now)
         case .starting(let hold): try whenStarting(hold, event, at: now)
         case .checking(let hold): try whenChecking(hold, event, at: now)
+        case .securing(let hold, let until, let isAsking): try whenSecuring(hold, until, isAsking, event, at: now)
         case .releasing(let lease, let result): try whenReleasing(lease, result, event)
         // Answers that were under way when the change ended change nothing any more.
         case .finished: []
         }
     }
 
-    private func illegal(_ event: Event) -> IllegalEvent { IllegalEvent(state: "\(state)", event: "\(event)") }
+    func illegal(_ event: Event) -> IllegalEvent { IllegalEvent(state: "\(state)", event: "\(event)") }
 }
 
 // MARK: - Getting hold of the machine
@@ -155,7 +168,7 @@ extension MachineChange {
             state = .finished(result: .failed(reason: "not started", mayHaveChanged: false))
             return []
         case .observed, .woke: return []
-        case .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed, .created: throw illegal(event)
         }
     }
 
@@ -192,7 +205,7 @@ extension MachineChange {
             isAbandoned = true
             return []
         case .observed, .woke: return []
-        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed, .created: throw illegal(event)
         }
     }
 
@@ -208,7 +221,8 @@ extension MachineChange {
             return []
         case .abandon: return finish(.failed(reason: "stopped before its update", mayHaveChanged: false))
         case .observed: return []
-        case .begin, .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .begin, .leased, .changed, .absent, .reached, .waitTimedOut, .released, .failed, .created:
+            throw illegal(event)
         }
     }
 
@@ -226,7 +240,7 @@ extension MachineChange {
             return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: isUncertain))
         case .abandon: return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: isUncertain))
         case .observed: return []
-        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .begin, .changed, .absent, .reached, .waitTimedOut, .released, .failed, .created: throw illegal(event)
         }
     }
 }
@@ -257,7 +271,7 @@ extension MachineChange {
             isAbandoned = true
             return []
         case .proceed, .observed: return []
-        case .begin, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed, .created: throw illegal(event)
         }
     }
 
@@ -297,75 +311,12 @@ extension MachineChange {
             isAbandoned = true
             return []
         case .proceed, .observed: return []
-        case .begin, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
+        case .begin, .absent, .reached, .waitTimedOut, .released, .failed, .created: throw illegal(event)
         }
     }
-
-    private mutating func whenCreating(_ attempt: Int, _ event: Event, at now: Timestamp) throws(IllegalEvent)
-        -> [Action]
-    {
-        switch event {
-        case .changed(let machine):
-            if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
-            return bringUp(machine.id, machine.instance, under: nil, at: now)
-        case .failed(.create, let failure):
-            // A name can be taken once only: a conflict means that an earlier, lost create did happen.
-            if failure.isAmbiguous || failure.code == .conflict {
-                state = .seeking(attempt: attempt)
-                return [.seek]
-            }
-            return finish(
-                .failed(reason: "the machine could not be created: \(failure.text)", mayHaveChanged: isUncertain))
-        case .abandon:
-            isAbandoned = true
-            return []
-        case .proceed, .observed, .woke: return []
-        case .begin, .leased, .absent, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
-        }
-    }
-
-    private mutating func whenSeeking(_ attempt: Int, _ event: Event, at now: Timestamp) throws(IllegalEvent)
-        -> [Action]
-    {
-        switch event {
-        case .changed(let machine):
-            // An earlier attempt of the same run may have been answered by nobody, and made the very machine.
-            let isOwn =
-                machine.config.metadata(Bookkeeping.operation) == plan.operation.rawValue
-                || machine.config.metadata(Bookkeeping.run) == plan.config.metadata(Bookkeeping.run)
-                    && machine.config.substance == plan.config.substance
-            guard isOwn else {
-                return finish(
-                    .failed(reason: "another run has made a machine of this name", mayHaveChanged: isUncertain))
-            }
-            if isAbandoned { return finish(.failed(reason: "stopped after it was created", mayHaveChanged: true)) }
-            return bringUp(machine.id, machine.instance, under: nil, at: now)
-        case .absent:
-            if isAbandoned { return finish(MachineChange.uncreated) }
-            guard attempt < MachineChange.maxChangeAttempts else {
-                return finish(
-                    .failed(
-                        reason: "the platform took the create \(attempt) times and never made the machine",
-                        mayHaveChanged: true))
-            }
-            return pause(under: nil, after: attempt, at: now)
-        case .failed(.seek, let failure):
-            return finish(
-                .failed(
-                    reason: "whether the machine was created could not be seen: \(failure.text)", mayHaveChanged: true))
-        case .abandon:
-            isAbandoned = true
-            return []
-        case .proceed, .observed, .woke: return []
-        case .begin, .leased, .reached, .waitTimedOut, .released, .failed: throw illegal(event)
-        }
-    }
-
-    /// A create that got no answer may still be under way, and no lease keeps it from happening late.
-    private static let uncreated = Result.failed(reason: "stopped before it was created", mayHaveChanged: true)
 
     /// A machine that is busy refuses every change until it is not: sent again at once, all attempts would fail.
-    private mutating func pause(under lease: Lease?, after attempt: Int, at now: Timestamp) -> [Action] {
+    mutating func pause(under lease: Lease?, after attempt: Int, at now: Timestamp) -> [Action] {
         let until = now + MachineChange.firstChangePause * (1 << (attempt - 1))
         state = .pausing(lease: lease, attempt: attempt, until: until)
         // A refresh that failed while the change was under way left nobody to wake for the next one.
@@ -396,7 +347,7 @@ extension MachineChange {
         case (.abandon, nil): return finish(MachineChange.uncreated)
         case (.proceed, _), (.observed, _): return []
         case (.begin, _), (.leased, nil), (.changed, _), (.absent, _), (.reached, _), (.waitTimedOut, _),
-            (.released, _), (.failed, _):
+            (.released, _), (.failed, _), (.created, _):
             throw illegal(event)
         }
     }
@@ -409,7 +360,7 @@ extension MachineChange {
     {
         switch event {
         case .reached:
-            guard plan.config.checkCount > 0 else { return succeed(hold) }
+            guard plan.config.checkCount > 0 else { return succeed(hold, at: now) }
             state = .checking(hold: hold)
             return [.look]
         case .waitTimedOut:
@@ -427,7 +378,7 @@ extension MachineChange {
             if let reason = ruin(of: observation, under: hold) { return [.cancelWait] + fail(hold, reason) }
             guard observation.instance == hold.version, observation.state == "started" else { return [] }
             if observation.isRunningHealthily(expectedChecks: plan.config.checkCount) {
-                return [.cancelWait] + succeed(hold)
+                return [.cancelWait] + succeed(hold, at: now)
             }
             return []
         case .changed(let machine):
@@ -443,7 +394,7 @@ extension MachineChange {
         case .failed(.refresh, let failure): return [.cancelWait] + fail(hold, "the lease was lost: \(failure.text)")
         case .failed(.look, _), .proceed: return []
         case .abandon: return [.cancelWait] + fail(hold, "stopped while it started")
-        case .begin, .absent, .released, .failed: throw illegal(event)
+        case .begin, .absent, .released, .failed, .created: throw illegal(event)
         }
     }
 
@@ -455,7 +406,7 @@ extension MachineChange {
             if observation.instance == hold.version,
                 observation.isRunningHealthily(expectedChecks: plan.config.checkCount)
             {
-                return succeed(hold)
+                return succeed(hold, at: now)
             }
             guard now < hold.deadline else {
                 let check = observation.failingCheck.isEmpty ? "no result yet" : observation.failingCheck
@@ -475,7 +426,7 @@ extension MachineChange {
         case .failed(.refresh, let failure): return fail(hold, "the lease was lost: \(failure.text)")
         case .failed(.look, _), .failed(.wait, _), .reached, .waitTimedOut, .proceed: return []
         case .abandon: return fail(hold, "stopped while its checks ran")
-        case .begin, .absent, .released, .failed: throw illegal(event)
+        case .begin, .absent, .released, .failed, .created: throw illegal(event)
         }
     }
 
@@ -486,16 +437,18 @@ extension MachineChange {
         case .released, .failed(.release, _):
             // A lease whose release failed ends by itself after its time to live.
             return finish(result)
-        case .leased, .failed, .observed, .changed, .reached, .waitTimedOut, .proceed, .abandon, .woke: return []
+        case .leased, .failed, .observed, .changed, .created, .reached, .waitTimedOut, .proceed, .abandon, .woke:
+            return []
         case .begin, .absent: throw illegal(event)
         }
     }
 
-    private mutating func bringUp(_ machine: MachineID, _ version: InstanceID, under lease: Lease?, at now: Timestamp)
+    mutating func bringUp(_ machine: MachineID, _ version: InstanceID, under lease: Lease?, at now: Timestamp)
         -> [Action]
     {
+        self.machine = machine
         let hold = Hold(machine: machine, version: version, lease: lease, deadline: now + plan.waitTimeout)
-        guard !plan.skipLaunch else { return succeed(hold) }
+        guard !plan.skipLaunch else { return succeed(hold, at: now) }
         state = .starting(hold: hold)
         let wake = lease.map { min($0.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline) } ?? hold.deadline
         return [.wait(machine, version, seconds: waitSeconds(hold, at: now)), .wake(at: wake)]
@@ -524,23 +477,28 @@ extension MachineChange {
         }
     }
 
-    private mutating func succeed(_ hold: Hold) -> [Action] {
+    mutating func succeed(_ hold: Hold, at now: Timestamp) -> [Action] {
         let result = Result.succeeded(machine: hold.machine, version: hold.version)
+        if plan.keepsLease {
+            guard let lease = hold.lease else { return secure(hold, at: now) }
+            keptLease = lease
+            return finish(result)
+        }
         return hold.lease.map { release($0, result) } ?? finish(result)
     }
 
-    private mutating func fail(_ hold: Hold, _ reason: String) -> [Action] {
+    mutating func fail(_ hold: Hold, _ reason: String) -> [Action] {
         let result = Result.failed(reason: reason, mayHaveChanged: true)
         return hold.lease.map { release($0, result) } ?? finish(result)
     }
 
-    private mutating func release(_ lease: Lease, _ result: Result) -> [Action] {
+    mutating func release(_ lease: Lease, _ result: Result) -> [Action] {
         guard plan.borrowedLease == nil else { return finish(result) }
         state = .releasing(lease: lease, result: result)
         return [.releaseLease(lease)]
     }
 
-    private mutating func finish(_ result: Result) -> [Action] {
+    mutating func finish(_ result: Result) -> [Action] {
         state = .finished(result: result)
         return []
     }

@@ -86,6 +86,13 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// What the rollout put on machines, as the answers to its changes showed it: no list is as new as they are.
     package private(set) var installed: [MachineID: FleetMachine] = [:]
     package private(set) var outcome: Outcome?
+    private var keptLeases: [MachineID: Lease] = [:]
+
+    /// The leases of machines that it made and that stay leased: from now on they are the caller's to keep.
+    package mutating func takeKeptLeases() -> [MachineID: Lease] {
+        defer { keptLeases = [:] }
+        return keptLeases
+    }
 
     /// A poll that fails this often in a row ends the rollout.
     package static let maxPollFailures = 60
@@ -138,6 +145,9 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 if !change.isFinished { remains.unsettled.append(machine) }
                 if let lease = change.ownLease { remains.leases[machine] = lease }
                 if change.isUncertain, change.hasNotSucceeded { remains.uncertain.append(machine) }
+            } else if let machine = change.guarded {
+                remains.unsettled.append(machine)
+                if let lease = change.ownLease { remains.leases[machine] = lease }
             } else if change.isMutationOpen || uncreated.contains(key) {
                 remains.unsettledCreates.append(key)
             }
@@ -178,7 +188,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             if asked == .wait { waits[key] = nil }
             let event = try MachineChange.Event(answer, to: asked, named: key)
             try step(key, event, &agenda)
-            if case .changed(let machine) = event { remember(machine, as: asked, key) }
+            switch event {
+            case .changed(let machine), .created(let machine, _): remember(machine, as: asked, key)
+            default: break
+            }
         }
         // An ended wait-for-poll means: poll now.
         if route == .pollDue, needsPolling { poll(&agenda) }
@@ -200,7 +213,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             pollFailures = 0
             for observation in list { see(observation) }
             for key in active.keys.sorted() {
-                guard let machine = active[key].flatMap(machineID(of:)) else { continue }
+                guard let machine = active[key]?.machine else { continue }
                 guard let observation = list.first(where: { $0.id == machine }) else { continue }
                 try step(key, .observed(observation: observation), &agenda)
             }
@@ -221,14 +234,6 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             return
         }
         view[observation.id] = observation
-    }
-
-    private func machineID(of change: MachineChange) -> MachineID? {
-        switch (change.plan.target, change.state) {
-        case (.existing(let machine, _), _): machine
-        case (.new, .starting(let hold)), (.new, .checking(let hold)): hold.machine
-        case (.new, _): nil
-        }
     }
 
     // MARK: - Choosing what to begin
@@ -313,7 +318,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         }
         let width = limits.maxUnavailable.machines(of: groupSizes[item.group] ?? 1)
         let available = members.values.count { $0.group == item.group && isAvailableNow($0.id) }
-        let isSpared = available - 1 >= floor(of: item.group)
+        let isSpared = (isAvailableNow(machine) ? available - 1 : available) >= floor(of: item.group)
         if isHeld { return going < width ? (isSpared ? .begin : .waitForFloor) : .wait }
         if going + leased == 0, !isSpared { return .waitForFloor }
         // One lease ahead for each place, so that the next update leaves as soon as a machine is healthy.
@@ -345,7 +350,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     private func isAvailableNow(_ machine: MachineID) -> Bool {
         guard let member = members[machine], let observation = view[machine] else { return false }
-        if let change = active[machine.rawValue], change.mayProceed {
+        // One whose update got no answer may be taken away by it at any time, whatever a look has shown.
+        if let change = active[machine.rawValue], change.mayProceed || change.isUncertain {
             switch change.result {
             case nil, .failed: return false
             case .succeeded: break
@@ -398,6 +404,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             case .succeeded(let machine, let version):
                 changed.insert(key)
                 arrived(machine, version, item)
+                if let lease = change.keptLease { keptLeases[machine] = lease }
                 note(item, .done, "", &agenda)
             case .failed(let reason, let mayHaveChanged):
                 if item.change.target.isNew, mayHaveChanged { uncreated.insert(key) }
@@ -440,10 +447,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     private mutating func perform(_ action: MachineChange.Action, for item: RolloutItem, _ agenda: inout Agenda) {
         let key = item.key
-        let machine: MachineID =
-            if case .existing(let id, _) = item.change.target { id } else {
-                active[key].flatMap(machineID(of:)) ?? MachineID("")
-            }
+        let machine = active[key]?.machine ?? MachineID("")
         let seconds = Int(MachineChange.leaseTimeToLive.inSeconds)
         func ask(_ call: PlatformCall, _ step: MachineChange.Step) {
             let id = agenda.perform(.platform(call: call))
@@ -465,7 +469,9 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         case .create:
             guard case .new(let name, let region) = item.change.target else { return }
             ask(
-                .create(name: name, region: region, config: item.change.config, skipLaunch: item.change.skipLaunch),
+                .create(
+                    name: name, region: region, config: item.change.config, skipLaunch: item.change.skipLaunch,
+                    leaseSeconds: item.change.keepsLease ? seconds : nil),
                 .create)
         case .seek: ask(.machines, .seek)
         case .wait(let machine, let version, let seconds):
@@ -495,8 +501,8 @@ extension MachineChange.Event {
         switch (step, answer) {
         case (_, .failed(let failure)): self = .failed(step: step, failure: failure)
         case (.lease, .lease(let lease)), (.refresh, .lease(let lease)): self = .leased(lease: lease)
-        case (.update, .machine(let machine)), (.look, .machine(let machine)), (.create, .machine(let machine)):
-            self = .changed(machine: machine)
+        case (.update, .machine(let machine)), (.look, .machine(let machine)): self = .changed(machine: machine)
+        case (.create, .created(let machine, let lease)): self = .created(machine: machine, lease: lease)
         case (.seek, .machines(let list)):
             self = list.first { $0.name == name }.map { .changed(machine: $0) } ?? .absent
         case (.wait, .done): self = .reached

@@ -42,6 +42,8 @@ package struct Confirmation: Hashable, Codable, Sendable {
     private var routes: [ActionID: Question] = [:]
     private var looks = 0
     private var intruder: String?
+    /// The fleet as it is now.
+    package private(set) var fleet: [FleetMachine] = []
 
     package init(run: RunID, opened: ReleaseNumber?, newest: ReleaseNumber?, seen fleets: [[FleetMachine]]) {
         self.run = run
@@ -76,7 +78,9 @@ package struct Confirmation: Hashable, Codable, Sendable {
             throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
         }
         switch (question, answer) {
-        case (.machines, .machines(let fleet)): judge(fleet)
+        case (.machines, .machines(let list)):
+            fleet = list
+            judge(list)
         case (.releases, .platformReleases(let list)): judge(list)
         case (_, .failed(let failure)):
             routes = [:]

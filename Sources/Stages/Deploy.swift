@@ -17,9 +17,11 @@ package struct Deploy: Hashable, Codable, Sendable {
         case looking(action: ActionID)
         /// The platform's release record. Next: `recording`, `seeking`, `refused`, `stopped`.
         case numbering(action: ActionID)
-        /// The answer to it was lost; the platform's list says whether there is one. Next: `recording`, `refused`,
-        /// `stopped`.
+        /// The answer to it was lost; the platform's list says whether there is one. Next: `recording`, `pausing`,
+        /// `refused`, `stopped`.
         case seeking(action: ActionID)
+        /// The list was not to be had. Next: `seeking`, `stopped`.
+        case pausing(action: ActionID)
         /// The ledger's, durable before the first change. Next: `rolling`, `refused`, `stopped`.
         case recording(action: ActionID)
         /// Next: `completing`, `failed`, `stopped`.
@@ -56,6 +58,8 @@ package struct Deploy: Hashable, Codable, Sendable {
     private var leases: [MachineID: LeaseNonce]
     /// The newest release that the platform knew before this one.
     private let newestRelease: ReleaseNumber?
+    /// How often a lost release record was looked for.
+    private var looks = 0
     /// How often it was begun anew after its process had died.
     private var resumptions = 0
 
@@ -73,12 +77,13 @@ package struct Deploy: Hashable, Codable, Sendable {
 
     package func awaits(_ action: ActionID) -> Bool {
         switch state {
-        case .rechecking(action), .looking(action), .numbering(action), .seeking(action), .recording(action),
+        case .rechecking(action), .looking(action), .numbering(action), .seeking(action), .pausing(action),
+            .recording(action),
             .completing(action):
             true
         case .rolling: rollout?.awaits(action) ?? false
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .recording, .completing, .deployed, .failed,
-            .refused, .stopped:
+        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .completing, .deployed,
+            .failed, .refused, .stopped:
             false
         }
     }
@@ -107,6 +112,7 @@ package struct Deploy: Hashable, Codable, Sendable {
         switch state {
         case .waiting, .rechecking, .looking: state = .stopped(changed: [])
         // What is being opened elsewhere can be closed only once its name is known.
+        case .pausing: state = .stopped(changed: [])
         case .numbering, .seeking, .recording: isStopping = true
         case .rolling:
             try rollout?.stop(&agenda)
@@ -123,7 +129,7 @@ package struct Deploy: Hashable, Codable, Sendable {
         return switch state {
         case .rolling, .completing, .deployed, .failed: rollout != nil
         case .stopped(let changed): !changed.isEmpty
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .recording, .refused: false
+        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .refused: false
         }
     }
 
@@ -142,7 +148,7 @@ package struct Deploy: Hashable, Codable, Sendable {
     package mutating func withdraw(_ agenda: inout Agenda) {
         isStopping = true
         switch state {
-        case .numbering, .seeking: seek(&agenda)
+        case .numbering, .seeking, .pausing: seek(&agenda)
         case .recording:
             guard let release else { return }
             state = .recording(action: agenda.perform(.ledger(entry: .record(release: release))))
@@ -183,9 +189,12 @@ package struct Deploy: Hashable, Codable, Sendable {
             state = .failed(reason: "what was deployed could not be recorded: \(failure.text)", changed: rolled)
         case (.seeking, .platformReleases(let list)): sought(list, &agenda)
         case (.numbering, .failed(let failure)) where failure.isAmbiguous: seek(&agenda)
+        case (.pausing, .woke): seek(&agenda)
         case (.numbering, .failed) where isStopping, (.seeking, .failed) where isStopping,
             (.recording, .failed) where isStopping:
             state = .stopped(changed: [])
+        case (.seeking, .failed) where looks < Deploy.maxLooks:
+            state = .pausing(action: agenda.perform(.wake(at: agenda.now + Deploy.lookPause)))
         case (.rechecking, .failed(let failure)), (.looking, .failed(let failure)), (.numbering, .failed(let failure)),
             (.seeking, .failed(let failure)), (.recording, .failed(let failure)):
             state = .refused(
@@ -215,10 +224,13 @@ package struct Deploy: Hashable, Codable, Sendable {
             return
         }
         let guards = AppClaim.guards(of: fleet, staying: Set(request.settings.flyToml.groups))
-        guard guards.allSatisfy({ leases[$0] != nil }) || hasNoMachinesYet else {
+        guard guards.allSatisfy({ leases[$0] != nil }) else {
             state = .refused(
                 refusal: Refusal(
-                    .unavailable, "the app's first machine is another than a moment ago",
+                    .unavailable,
+                    hasNoMachinesYet
+                        ? "somebody else has begun this app's first deploy"
+                        : "the app's first machine is another than a moment ago",
                     hints: ["somebody else changes the fleet; try again when they are done"]))
             return
         }
@@ -230,10 +242,17 @@ package struct Deploy: Hashable, Codable, Sendable {
             action: agenda.perform(.platform(call: .createRelease(image: image.reference, strategy: "rolling"))))
     }
 
+    /// The leases of machines that it made and that stay leased: from now on they are the run's to keep.
+    package mutating func takeKeptLeases() -> [MachineID: Lease] { rollout?.takeKeptLeases() ?? [:] }
+
     private mutating func seek(_ agenda: inout Agenda) {
+        looks += 1
         state = .seeking(action: agenda.perform(.platform(call: .releases(limit: Deploy.maxReleasesSought))))
     }
 
+    /// Looks for a lost release record before a platform that does not answer is given up, and the pause between them.
+    package static let maxLooks = 5
+    package static let lookPause = Duration.seconds(5)
     /// Releases of the platform among which a lost one is looked for.
     package static let maxReleasesSought = 5
 

@@ -72,7 +72,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .deploy, .promote, .recover:
             ask(.commit, .git(query: .commit(revision: request.revision)), &agenda)
             if request.settings.requiresCleanWorktree { ask(.clean, .git(query: .isClean), &agenda) }
-            ask(.releases, .platform(call: .releases(limit: 1)), &agenda)
+            ask(.releases, .platform(call: .releases(limit: Confirmation.maxReleases)), &agenda)
             if !request.settings.requiredSecrets.isEmpty { ask(.secrets, .platform(call: .secretNames), &agenda) }
             if let health = request.settings.verify.health { ask(.healthURL, .probe(request: health.probe), &agenda) }
             for (index, probe) in request.settings.healthyElsewhere.enumerated() {

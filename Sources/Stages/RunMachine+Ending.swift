@@ -47,6 +47,14 @@ extension RunMachine {
             let status = outcome == .verified ? "complete" : outcome == .interrupted ? "interrupted" : "failed"
             settling.insert(agenda.perform(.platform(call: .finishRelease(id: release.platformID, status: status))))
         }
+        // Who holds the app is alone with it: what was open before and is open still, nobody else will close.
+        if deploy?.release != nil, outcome != .interrupted, !isSuperseded,
+            preValidation.facts.platformReleases.contains(where: \.isOpen)
+        {
+            let action = agenda.perform(.platform(call: .releases(limit: Confirmation.maxReleases)))
+            abandonedReleases = action
+            settling.insert(action)
+        }
         settleRecovery(outcome, &agenda)
         guard request.kind != .recover, let rollback, rollback.state == .restored else { return }
         if request.kind == .rollback, let current = preValidation.facts.history?.current,
@@ -59,6 +67,13 @@ extension RunMachine {
 
     mutating func settled(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) {
         settling.remove(action)
+        if action == abandonedReleases, case .platformReleases(let list) = answer {
+            let before = Set(preValidation.facts.platformReleases.filter(\.isOpen).map(\.number))
+            for entry in list where entry.isOpen && before.contains(entry.number) {
+                let call = PlatformCall.finishRelease(id: entry.id, status: "interrupted")
+                settling.insert(agenda.perform(.platform(call: call)))
+            }
+        }
         // What another run has closed need not be closed again.
         if case .failed(let failure) = answer, !isSuperseded {
             let text = "how the run ended could not be recorded everywhere: \(failure.text)"

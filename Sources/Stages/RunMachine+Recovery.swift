@@ -87,8 +87,14 @@ extension RunMachine {
     }
 
     mutating func afterConfirming(_ agenda: inout Agenda) throws(IllegalEvent) {
-        guard let intent, case .done(let verdict) = confirmation?.state else { return }
+        guard let intent, let confirmation, case .done(let verdict) = confirmation.state else { return }
         self.intent = nil
+        // Machines that a first deploy has made may be what other runs meet, and not be held yet.
+        let unheld = AppClaim.guards(of: confirmation.fleet, staying: stayingGroups).filter { !claim.holds($0) }
+        if case .unchanged = verdict, !unheld.isEmpty {
+            take(unheld, for: intent, &agenda)
+            return
+        }
         switch verdict {
         case .unchanged: try proceed(intent, &agenda)
         case .taken(let other):

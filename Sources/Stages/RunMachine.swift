@@ -88,6 +88,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     var changedByDeploy: [String] = []
     var signal: Int32?
     var settling: Set<ActionID> = []
+    /// The question which release records of runs that are gone are still open.
+    var abandonedReleases: ActionID?
     var ending: Ending?
 
     /// How a run is about to end; its report follows once the ledger knows.
@@ -191,7 +193,11 @@ package struct RunMachine: Hashable, Codable, Sendable {
             try confirmation?.handle(action, answer, &agenda)
         case .window where windowGate.awaits(action): try windowGate.handle(action, answer, &agenda)
         case .build where build.awaits(action): try build.handle(action, answer)
-        case .deploy where deploy?.awaits(action) == true: try deploy?.handle(action, answer, &agenda)
+        case .deploy where deploy?.awaits(action) == true:
+            try deploy?.handle(action, answer, &agenda)
+            for (machine, lease) in (deploy?.takeKeptLeases() ?? [:]).sorted(by: { $0.key < $1.key }) {
+                claim.adopt(machine, lease, &agenda)
+            }
         case .verify where verify?.awaits(action) == true: try verify?.handle(action, answer, &agenda)
         case .rollback where rollback?.awaits(action) == true: try rollback?.handle(action, answer, &agenda)
         case .settling where settling.contains(action): settled(action, answer, &agenda)
@@ -204,6 +210,9 @@ package struct RunMachine: Hashable, Codable, Sendable {
             // A lease that nobody waits for any more keeps everybody from the machine, the run itself as well.
             if let leased, case .lease(let lease) = answer {
                 agenda.performAndForget(.platform(call: .releaseLease(machine: leased, nonce: lease.nonce)))
+            }
+            if case .created(let machine, let lease?) = answer {
+                agenda.performAndForget(.platform(call: .releaseLease(machine: machine.id, nonce: lease.nonce)))
             }
         }
     }

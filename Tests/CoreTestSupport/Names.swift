@@ -60,7 +60,7 @@ extension PlatformCall {
             .update(let id, _, _, _, _), .wait(let id, _, _, _), .cordon(let id, _), .uncordon(let id, _),
             .destroy(let id, _), .versions(let id), .lease(let id):
             id.rawValue
-        case .create(let name, _, _, _): name
+        case .create(let name, _, _, _, _): name
         case .app, .machines, .observe, .secretNames, .createRelease, .finishRelease, .releases: ""
         }
     }
@@ -76,6 +76,7 @@ extension Answer {
         case .machines: "machines"
         case .observations: "observations"
         case .machine: "machine"
+        case .created: "created"
         case .lease: "lease"
         case .waitTimedOut: "waitTimedOut"
         case .names: "names"
@@ -99,7 +100,7 @@ extension Answer {
     package static let samples: [Answer] = [
         .done, .failed(failure: Failure(.unavailable, "the platform is down")), .app(organization: "acme"),
         .machines(list: Sample.fleet(3)), .observations(list: Sample.fleet(3).map(Observation.init(of:))),
-        .machine(machine: Sample.machine(1)),
+        .machine(machine: Sample.machine(1)), .created(machine: Sample.machine(1), lease: nil),
         .lease(lease: Lease(nonce: "n1", expiresAt: Sample.start + .seconds(60))), .waitTimedOut,
         .names(list: ["DATABASE_URL"]), .platformRelease(id: "rel_72", number: ReleaseNumber(72)),
         .platformReleases(list: [

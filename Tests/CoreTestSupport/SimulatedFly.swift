@@ -148,7 +148,8 @@ package struct SimulatedFly: Sendable {
             return .done
         case .update(let id, let config, let version, let nonce, let skipLaunch):
             return update(id, config, version, nonce, skipLaunch, isLate)
-        case .create(let name, let region, let config, let skipLaunch): return create(name, region, config, skipLaunch)
+        case .create(let name, let region, let config, let skipLaunch, let seconds):
+            return create(name, region, config, skipLaunch, seconds)
         case .wait(let id, let version, let state, _):
             guard let machine = boxes[id]?.machine else { return refused(.notFound, "machine not found") }
             guard machine.instance == version else { return refused(.conflict, "the version was replaced") }
@@ -242,9 +243,9 @@ package struct SimulatedFly: Sendable {
         return .done
     }
 
-    private mutating func create(_ name: String, _ region: String, _ config: MachineConfig, _ skipLaunch: Bool)
-        -> Answer
-    {
+    private mutating func create(
+        _ name: String, _ region: String, _ config: MachineConfig, _ skipLaunch: Bool, _ seconds: Int?
+    ) -> Answer {
         guard !boxes.values.contains(where: { $0.machine.name == name }) else {
             return refused(.conflict, "the name is taken")
         }
@@ -256,9 +257,10 @@ package struct SimulatedFly: Sendable {
                 imageDigest: nil))
         box.versions = [.init(instance: box.machine.instance, config: config)]
         install(config, on: &box, skipLaunch: skipLaunch)
+        box.lease = seconds.map { Lease(nonce: LeaseNonce("born-\(counter)"), expiresAt: now + .seconds($0)) }
         boxes[id] = box
         nextChange = boxes.values.compactMap(\.nextChange).min()
-        return .machine(machine: box.machine)
+        return .created(machine: box.machine, lease: box.lease)
     }
 
     private func install(_ config: MachineConfig, on box: inout Box, skipLaunch: Bool) {

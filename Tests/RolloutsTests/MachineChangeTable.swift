@@ -9,12 +9,13 @@ import Rollouts
 enum MachineChangeTable {
     static let states = [
         "ready", "leasing", "leaseTaken", "held", "updating", "looking", "creating", "seeking", "pausing", "starting",
-        "checking", "releasing", "finished",
+        "checking", "securing", "releasing", "finished",
     ]
 
     static let events =
         [
-            "begin", "proceed", "leased", "changed", "absent", "reached", "waitTimedOut", "observed", "released",
+            "begin", "proceed", "leased", "changed", "created", "absent", "reached", "waitTimedOut", "observed",
+            "released",
             "woke", "abandon",
         ] + MachineChange.Step.allCases.map { "failed." + $0.rawValue }
 
@@ -25,7 +26,7 @@ enum MachineChangeTable {
         ready+new | begin | creating | create
         ready | proceed, observed, woke | =
         ready | abandon | finished/unchanged
-        ready | leased, changed, absent, reached, waitTimedOut, released | !
+        ready | leased, changed, absent, reached, waitTimedOut, released, created | !
         ready | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.seek | !
         ready | failed.wait, failed.release | !
 
@@ -36,14 +37,14 @@ enum MachineChangeTable {
         leasing | failed.lease/forbidden, failed.lease/late | finished/unchanged
         leasing+abandoned | failed.lease/held | finished/unchanged
         leasing | proceed, abandon, observed, woke | =
-        leasing | begin, changed, absent, reached, waitTimedOut, released | !
+        leasing | begin, changed, absent, reached, waitTimedOut, released, created | !
         leasing | failed.refresh, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         leasing | failed.release | !
 
         leaseTaken | woke | leasing | acquire
         leaseTaken | proceed, observed | =
         leaseTaken | abandon | finished/unchanged
-        leaseTaken | begin, leased, changed, absent, reached, waitTimedOut, released | !
+        leaseTaken | begin, leased, changed, absent, reached, waitTimedOut, released, created | !
         leaseTaken | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.seek | !
         leaseTaken | failed.wait, failed.release | !
 
@@ -53,7 +54,7 @@ enum MachineChangeTable {
         held+refreshing | woke/due | =
         held | leased | held | wake+36
         held | failed.refresh, abandon | releasing/unchanged | release
-        held | begin, changed, absent, reached, waitTimedOut, released | !
+        held | begin, changed, absent, reached, waitTimedOut, released, created | !
         held | failed.lease, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         held | failed.release | !
 
@@ -66,7 +67,7 @@ enum MachineChangeTable {
         updating | leased | updating | wake+36
         updating | woke/due | = | refresh
         updating | woke, failed.refresh, proceed, observed, abandon | =
-        updating | begin, absent, reached, waitTimedOut, released | !
+        updating | begin, absent, reached, waitTimedOut, released, created | !
         updating | failed.lease, failed.look, failed.create, failed.seek, failed.wait, failed.release | !
 
         looking | changed/ours | starting | wait60 wake+35
@@ -79,16 +80,18 @@ enum MachineChangeTable {
         looking | leased | looking | wake+36
         looking | woke/due | = | refresh
         looking | woke, failed.refresh, proceed, observed, abandon | =
-        looking | begin, absent, reached, waitTimedOut, released | !
+        looking | begin, absent, reached, waitTimedOut, released, created | !
         looking | failed.lease, failed.update, failed.create, failed.seek, failed.wait, failed.release | !
 
-        creating | changed | starting | wait60 wake+121
-        creating+abandoned | changed | finished/changed
+        creating | created | starting | wait60 wake+35
+        creating | created/unleased | starting | wait60 wake+121
+        creating+abandoned | created | releasing/changed | release
+        creating+abandoned | created/unleased | finished/changed
         creating | failed.create/ambiguous, failed.create/conflict | seeking | seek
         creating+abandoned | failed.create/ambiguous | seeking | seek
         creating | failed.create/capacity | finished/unchanged
         creating | abandon, proceed, observed, woke | =
-        creating | begin, leased, absent, reached, waitTimedOut, released | !
+        creating | begin, leased, changed, absent, reached, waitTimedOut, released | !
         creating | failed.lease, failed.refresh, failed.update, failed.look, failed.seek, failed.wait | !
         creating | failed.release | !
 
@@ -99,7 +102,7 @@ enum MachineChangeTable {
         seeking+abandoned | absent | finished/changed
         seeking | failed.seek | finished/changed
         seeking | abandon, proceed, observed, woke | =
-        seeking | begin, leased, reached, waitTimedOut, released | !
+        seeking | begin, leased, reached, waitTimedOut, released, created | !
         seeking | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.wait | !
         seeking | failed.release | !
 
@@ -107,7 +110,7 @@ enum MachineChangeTable {
         pausing | woke/early, proceed, observed | =
         pausing | leased | pausing | wake+36
         pausing | failed.refresh, abandon | releasing/changed | release
-        pausing | begin, changed, absent, reached, waitTimedOut, released | !
+        pausing | begin, changed, absent, reached, waitTimedOut, released, created | !
         pausing | failed.lease, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         pausing | failed.release | !
         pausing+fourth | woke/due | = | refresh
@@ -122,43 +125,61 @@ enum MachineChangeTable {
         starting+created | reached | checking | look
         starting+unchecked | reached | releasing/ok | release
         starting | observed/healthy, changed/healthy | releasing/ok | cancelWait release
-        starting+created | observed/healthy | finished/ok | cancelWait
+        starting+created | observed/healthy | releasing/ok | cancelWait release
+        starting+unleased | observed/healthy | finished/ok | cancelWait
+        starting+guard | observed/healthy | finished/ok | cancelWait
+        starting+guard | observed/exited | releasing/changed | cancelWait release
+        starting+unknown | observed/healthy | securing | cancelWait acquire
         starting | observed/starting, observed/stale, changed/starting | =
         starting | observed/foreign, observed/exited, observed/outOfMemory | releasing/changed | cancelWait release
         starting | observed/failed, observed/destroyed | releasing/changed | cancelWait release
-        starting+created | observed/exited | finished/changed | cancelWait
+        starting+unleased | observed/exited | finished/changed | cancelWait
         starting | waitTimedOut | = | wait60
         starting | waitTimedOut/late, failed.wait/late | releasing/changed | release
         starting | failed.wait | = | look
         starting | woke/due | = | refresh
         starting | woke/late, failed.refresh, abandon | releasing/changed | cancelWait release
-        starting+created | woke/late, abandon | finished/changed | cancelWait
-        starting+created | woke/due | =
+        starting+unleased | woke/late, abandon | finished/changed | cancelWait
+        starting+unleased | woke/due | =
+        starting+created | woke/due | = | refresh
         starting | leased | starting | wake+36
         starting | woke, failed.look, proceed | =
-        starting | begin, absent, released | !
+        starting | begin, absent, released, created | !
         starting | failed.lease, failed.update, failed.create, failed.seek, failed.release | !
 
         checking | observed/healthy, changed/healthy | releasing/ok | release
-        checking+created | observed/healthy | finished/ok
+        checking+created | observed/healthy | releasing/ok | release
+        checking+unleased | observed/healthy | finished/ok
         checking | observed/starting, observed/stale, changed/starting | =
         checking | observed/foreign, observed/exited, observed/outOfMemory | releasing/changed | release
         checking | observed/failed, observed/destroyed, observed/late | releasing/changed | release
         checking | woke/due | = | refresh
         checking | woke/late, failed.refresh, abandon | releasing/changed | release
-        checking+created | woke/late, abandon | finished/changed
+        checking+unleased | woke/late, abandon | finished/changed
         checking | leased | checking | wake+36
         checking | woke, failed.look, failed.wait, reached, waitTimedOut, proceed | =
-        checking | begin, absent, released | !
+        checking | begin, absent, released, created | !
         checking | failed.lease, failed.update, failed.create, failed.seek, failed.release | !
 
+        securing | leased | finished/ok
+        securing | failed.lease/held, failed.lease/down | securing | wake+3
+        securing | failed.lease/forbidden, failed.lease/late | finished/changed
+        securing+pausing | woke | securing | acquire
+        securing+pausing | abandon | finished/changed
+        securing+pausing | leased | !
+        securing+abandoned | leased | releasing/changed | release
+        securing+abandoned | failed.lease/held | finished/changed
+        securing | abandon, proceed, observed, woke, changed, reached, waitTimedOut, failed.wait, failed.look | =
+        securing | begin, absent, released, created | !
+        securing | failed.refresh, failed.update, failed.create, failed.seek, failed.release | !
+
         releasing | released, failed.release | finished/ok
-        releasing | leased, observed, changed, reached, waitTimedOut, proceed, abandon, woke | =
+        releasing | leased, observed, changed, reached, waitTimedOut, proceed, abandon, woke, created | =
         releasing | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.seek | =
         releasing | failed.wait | =
         releasing | begin, absent | !
 
-        finished | begin, proceed, leased, changed, absent, reached, waitTimedOut, observed, released, woke | =
+        finished | begin, proceed, leased, changed, absent, reached, waitTimedOut, observed, released, woke, created | =
         finished | abandon, failed.lease, failed.refresh, failed.update, failed.look, failed.create | =
         finished | failed.seek, failed.wait, failed.release | =
         """)
@@ -169,12 +190,16 @@ enum MachineChangeTable {
     static let lease = Lease(nonce: "n1", expiresAt: t0 + .seconds(60))
     static let operation = OperationID("run/1")
 
-    static func plan(isNew: Bool = false, skipLaunch: Bool = false, hasChecks: Bool = true) -> MachineChange.Plan {
+    static func plan(isNew: Bool = false, skipLaunch: Bool = false, hasChecks: Bool = true, keepsLease: Bool = false)
+        -> MachineChange.Plan
+    {
         var config = Sample.config(Sample.newDigest, toml: hasChecks ? Sample.flyToml : Sample.workerToml)
         config.metadata[Bookkeeping.operation] = operation.rawValue
-        return MachineChange.Plan(
+        var plan = MachineChange.Plan(
             target: isNew ? .new(name: "name-1", region: "ord") : .existing(machine: "m1", version: "m1-1"),
             config: config, operation: operation, skipLaunch: skipLaunch, waitTimeout: .seconds(120))
+        plan.keepsLease = keepsLease
+        return plan
     }
 
     /// A change in the state of that name, brought there by events.
@@ -183,7 +208,8 @@ enum MachineChangeTable {
         let updating: [MachineChange.Event] = [.proceed, .begin, .leased(lease: lease)]
         let creating: [MachineChange.Event] = [.proceed, .begin]
         let updated = updating + [.changed(machine: machine())]
-        let created = creating + [.changed(machine: machine())]
+        let created = creating + [.created(machine: machine(), lease: lease)]
+        let unleased = creating + [.created(machine: machine(), lease: nil)]
         let lostUpdate = MachineChange.Event.failed(step: .update, failure: down)
         let lostCreate = MachineChange.Event.failed(step: .create, failure: down)
         let untouched = MachineChange.Event.changed(machine: machine(instance: "m1-1", operation: ""))
@@ -213,9 +239,22 @@ enum MachineChangeTable {
             case "pausing+created": (plan(isNew: true), creating + [lostCreate, .absent])
             case "starting": (plan(), updated)
             case "starting+created": (plan(isNew: true), created)
+            case "starting+unleased": (plan(isNew: true), unleased)
+            case "starting+guard": (plan(isNew: true, keepsLease: true), created)
+            case "starting+unknown":
+                (plan(isNew: true, keepsLease: true), creating + [lostCreate, .changed(machine: machine())])
+            case "securing", "securing+pausing", "securing+abandoned":
+                (
+                    plan(isNew: true, keepsLease: true),
+                    creating + [lostCreate, .changed(machine: machine()), .observed(observation: seen())]
+                        + (state == "securing+pausing"
+                            ? [.failed(step: .lease, failure: Failure(.leaseHeld, "born"))] : [])
+                        + (state == "securing+abandoned" ? [.abandon] : [])
+                )
             case "starting+unchecked": (plan(hasChecks: false), updated)
             case "checking": (plan(), updated + [.reached])
             case "checking+created": (plan(isNew: true), created + [.reached])
+            case "checking+unleased": (plan(isNew: true), unleased + [.reached])
             case "releasing": (plan(), updated + [.observed(observation: seen())])
             case "finished": (plan(), updated + [.observed(observation: seen()), .released])
             case "held+refreshing": (plan(), [.begin, .leased(lease: lease)])
@@ -274,6 +313,8 @@ enum MachineChangeTable {
             return (.changed(machine: machine(instance: "m1-1", operation: "")), .seconds(36))
         case ("changed", "foreign"): return (.changed(machine: machine(instance: "m1-9", operation: "other/1")), soon)
         case ("changed", "healthy"): return (.changed(machine: machine(state: "started")), soon)
+        case ("created", ""): return (.created(machine: machine(), lease: lease), soon)
+        case ("created", "unleased"): return (.created(machine: machine(), lease: nil), soon)
         case ("absent", ""): return (.absent, soon)
         case ("reached", ""): return (.reached, soon)
         case ("waitTimedOut", ""): return (.waitTimedOut, soon)
@@ -306,6 +347,7 @@ enum MachineChangeTable {
         case .proceed: "proceed"
         case .leased: "leased"
         case .changed: "changed"
+        case .created: "created"
         case .absent: "absent"
         case .reached: "reached"
         case .waitTimedOut: "waitTimedOut"
@@ -357,6 +399,7 @@ enum MachineChangeTable {
         case .pausing(_, let attempt, _): times("pausing", attempt)
         case .starting: "starting"
         case .checking: "checking"
+        case .securing: "securing"
         case .releasing(_, let result): "releasing/" + outcome(result)
         case .finished(let result): "finished/" + outcome(result)
         }

@@ -100,7 +100,7 @@ struct RolloutDrive {
         wait | others | !
         releaseLease | done, failed | =
         releaseLease | others | !
-        create | machine, failed | =
+        create | created, failed | =
         create | others | !
         machines | machines, failed | =
         machines | others | !

@@ -9,7 +9,7 @@ extension Deploy: TabledStage {
     static let table = TransitionTable(
         "Deploy",
         states: [
-            "waiting", "rechecking", "looking", "numbering", "seeking", "recording", "rolling", "completing",
+            "waiting", "rechecking", "looking", "numbering", "seeking", "pausing", "recording", "rolling", "completing",
             "deployed", "failed", "refused", "stopped",
         ], events: StageTable.events, opening: "begin",
         """
@@ -34,10 +34,15 @@ extension Deploy: TabledStage {
         numbering | stop | =
         numbering | others | !
         seeking | platformReleases/open | recording | record
-        seeking | platformReleases, failed | refused
+        seeking | platformReleases | refused
+        seeking | failed | pausing | wake
+        seeking+last | failed | refused
         seeking+stopping | platformReleases/open, platformReleases, failed | stopped
         seeking | stop | =
         seeking | others | !
+        pausing | woke | seeking | releases
+        pausing | stop | stopped
+        pausing | others | !
         recording | done | rolling | acquireLease update wake
         recording+equal | done | completing | record
         recording | failed | refused
@@ -97,10 +102,20 @@ extension Deploy: TabledStage {
         var next = agenda.nextAction
         var last: [Action] = []
         for (index, step) in path.enumerated() {
-            if base == "seeking", step.state == "numbering" {
+            if ["seeking", "pausing"].contains(base), step.state == "numbering" {
                 var agenda = Agenda(now: Sample.start, nextAction: next)
                 try deploy.handle(action, try StageTable.answer("failed/ambiguous"), &agenda)
                 if state.hasSuffix("+stopping") { try deploy.stop(&agenda) }
+                let failures = base == "pausing" ? 1 : state == "seeking+last" ? Deploy.maxLooks - 1 : 0
+                for count in 0..<failures {
+                    let look = try StageTable.action("releases", in: agenda)
+                    agenda = Agenda(now: Sample.start, nextAction: agenda.nextAction)
+                    try deploy.handle(look, try StageTable.answer("failed"), &agenda)
+                    let pause = try StageTable.action("wake", in: agenda)
+                    if base == "pausing", count == failures - 1 { return (deploy, pause) }
+                    agenda = Agenda(now: Sample.start, nextAction: agenda.nextAction)
+                    try deploy.handle(pause, .woke, &agenda)
+                }
                 return (deploy, try StageTable.action("releases", in: agenda))
             }
             if step.state == base {
@@ -177,6 +192,7 @@ extension Deploy: TabledStage {
         case .looking: "looking"
         case .numbering: "numbering"
         case .seeking: "seeking"
+        case .pausing: "pausing"
         case .recording: "recording"
         case .rolling: "rolling"
         case .completing: "completing"

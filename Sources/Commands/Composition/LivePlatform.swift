@@ -50,11 +50,14 @@ struct LivePlatform: PlatformPort {
             return .machine(
                 machine: try await client.updateMachine(
                     app, id, config: config, currentVersion: version, leaseNonce: nonce, skipLaunch: skipLaunch))
-        case .create(let name, let region, let config, let skipLaunch):
-            return .machine(
-                machine: try await client.createMachine(
-                    app, name: name, region: region, config: config, skipLaunch: skipLaunch
-                ).machine)
+        case .create(let name, let region, let config, let skipLaunch, let seconds):
+            let sent = clock.now
+            let created = try await client.createMachine(
+                app, name: name, region: region, config: config, skipLaunch: skipLaunch,
+                leaseTTL: seconds.map { .seconds($0) })
+            return .created(
+                machine: created.machine,
+                lease: created.leaseNonce.map { Model.Lease(nonce: $0, expiresAt: sent + .seconds(seconds ?? 0)) })
         case .wait(let id, let version, let state, let seconds):
             guard let state = WaitState(rawValue: state) else {
                 return .failed(failure: Failure(.invalid, "the platform knows no state “\(state)” to wait for"))

@@ -27,9 +27,11 @@ extension Checker {
             touches(id, "changes", who, world)
             carries(nonce, id, "an update", who, world)
             repeats(config, name(id, world), action, who)
-        case .create(let name, _, let config, _):
+            goesBack(config, name(id, world), who)
+        case .create(let name, _, let config, _, _):
             repeats(config, name, action, who)
             adds(name, config.processGroup, who)
+            goesBack(config, name, who)
         case .destroy(let id, let nonce):
             touches(id, "destroys", who, world)
             carries(nonce, id, "a destroy", who, world)
@@ -106,14 +108,17 @@ extension Checker {
             leases[LeaseNonce(lease.nonce)] = LeaseFact(run: who.run, process: who.ordinal, machine: id)
         case (.createRelease, .release(let release, _)):
             releases[release.id] = OpenRelease(run: who.run, process: who.ordinal, openedAt: now)
-        case (.create(_, _, let config, _), .machine(let machine, _)):
-            created(machine, config, who, sentAt, world)
-        case (.update(let id, let config, _, let nonce, _), .machine(let machine, _)):
+        case (.create, .machine(let machine, let nonce)):
+            if let nonce {
+                leases[LeaseNonce(nonce)] = LeaseFact(
+                    run: who.run, process: who.ordinal, machine: MachineID(machine.id))
+            }
+            created(machine, who, sentAt, world)
+        case (.update(let id, _, _, let nonce, _), .machine(let machine, _)):
             underLease(nonce, id, who, world)
             installed[who.run, default: [:]][machine.id] = machine.instance
             takes(id, knownAt, who, "the update of \(machine.name)", world)
             changesFleet(who, sentAt)
-            goesBack(config, machine, who)
         case (.destroy(let id, let nonce), _):
             underLease(nonce, id, who, world)
             destroyed(id, knownAt, who, world)
@@ -140,22 +145,21 @@ extension Checker {
     }
 
     private mutating func created(
-        _ machine: WorldMachine, _ config: MachineConfig, _ who: Who, _ sentAt: Timestamp, _ world: World
+        _ machine: WorldMachine, _ who: Who, _ sentAt: Timestamp, _ world: World
     ) {
         makers[machine.id] = who.run
         installed[who.run, default: [:]][machine.id] = machine.instance
         changed(machine.id, world)
         changesFleet(who, sentAt)
-        goesBack(config, machine, who)
     }
 
     /// On the way back only the target is put on machines.
-    private mutating func goesBack(_ config: MachineConfig, _ machine: WorldMachine, _ who: Who) {
+    private mutating func goesBack(_ config: MachineConfig, _ name: String, _ who: Who) {
         guard let target = facts[who.ordinal]?.target, let digest = config.image.flatMap({ prepared.images[$0] }),
             digest != target.digest
         else { return }
         complain(
-            .rollbackTarget, "\(who.name) goes back to \(target.number) and puts another image on \(machine.name)")
+            .rollbackTarget, "\(who.name) goes back to \(target.number) and puts another image on \(name)")
     }
 
     private mutating func takes(
@@ -191,14 +195,14 @@ extension Checker {
         switch answer {
         case .machines, .observations, .machine:
             facts[who.ordinal]?.looks += 1
-        case .lease(let lease):
+        case .lease(let lease), .created(_, let lease?):
             leases[lease.nonce]?.isKnown = true
         case .failed(let failure):
             guard !failure.isAmbiguous, let operation = facts[who.ordinal]?.open[action] else { return }
             facts[who.ordinal]?.sent[operation]?.isRefused = true
         case .platformRelease(let id, _):
             releases[id]?.isKnown = true
-        case .done, .app, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder,
+        case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder,
             .commit, .onBranch, .dirtyPaths, .changes, .image, .probe, .window, .history, .woke:
             break
         }

@@ -47,8 +47,8 @@ extension Saboteur {
         if case .lease(let lease) = answer, let machine = call?.target { state.leases[machine] = lease.nonce }
         switch (self, answer) {
         case (.swallowsAnswer, .commit): return []
-        case (.repeatsCreateBlindly, .machine), (.repeatsUpdateBlindly, .machine),
-            (.repeatsCreateUnderNewName, .machine):
+        case (.repeatsCreateBlindly, .created), (.repeatsUpdateBlindly, .machine),
+            (.repeatsCreateUnderNewName, .created):
             // As if the answer had been lost.
             guard !state.hasActed, let change = state.changes[action] else { return nil }
             state.hasActed = true
@@ -130,12 +130,14 @@ extension Saboteur {
 
     private func again(_ change: Action) -> Action {
         guard self == .repeatsCreateUnderNewName,
-            case .platform(.create(let name, let region, let config, let skipsLaunch)) = change.effect
+            case .platform(.create(let name, let region, let config, let skipsLaunch, let seconds)) = change.effect
         else { return change }
         return Action(
             id: change.id,
             effect: .platform(
-                call: .create(name: name + "-again", region: region, config: config, skipLaunch: skipsLaunch)))
+                call: .create(
+                    name: name + "-again", region: region, config: config, skipLaunch: skipsLaunch,
+                    leaseSeconds: seconds)))
     }
 
     private func oldVersion(of machine: MachineID, _ state: SabotageState) -> InstanceID? {

@@ -19,7 +19,7 @@ extension Engine {
         case .releaseLease(let id, _): "release lease of \(name(id))"
         case .update(let id, let config, _, _, _):
             "update \(name(id)) (op \(operation(config)), image \(image(config)))"
-        case .create(let name, _, let config, _):
+        case .create(let name, _, let config, _, _):
             "create \(name) (op \(operation(config)), image \(image(config)))"
         case .wait(let id, let version, let state, let seconds):
             "wait for \(name(id)) \(version.rawValue.suffix(4)) to be \(state), \(seconds) s"
@@ -98,6 +98,7 @@ extension Engine {
         case .observations(let list):
             list.map { "\(name($0.id)) \($0.state) \($0.checksPassing)/\($0.checksReported)" }.joined(separator: ", ")
         case .machine(let machine): "\(machine.name) \(machine.state), version \(machine.instance.rawValue.suffix(4))"
+        case .created(let machine, let lease): "\(machine.name)\(lease == nil ? "" : ", leased")"
         case .lease(let lease): "until \(Words.clock(lease.expiresAt - Scenario.start))"
         case .leaseHolder(let holder): holder.map { "\($0.owner) (\($0.description))" } ?? "nobody"
         case .waitTimedOut: "not within the time"

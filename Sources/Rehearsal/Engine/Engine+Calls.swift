@@ -229,7 +229,7 @@ extension Engine {
             repeatCall(number, at: now + latency(number, 20) + .milliseconds(pause))
             return
         }
-        respond(number, PlatformTranslation.answer(.failure(failure), to: open.call))
+        respond(number, PlatformTranslation.answer(.failure(failure), to: open.call, sentAt: open.sentAt))
     }
 
     /// What the platform said goes back, if its way back is free.
@@ -251,13 +251,15 @@ extension Engine {
                         .unavailable, "a web page came instead of JSON", isAmbiguous: open.call.isMutation)))
             return
         case .slow(let milliseconds):
-            respond(number, PlatformTranslation.answer(worldAnswer, to: open.call), after: .milliseconds(milliseconds))
+            respond(
+                number, PlatformTranslation.answer(worldAnswer, to: open.call, sentAt: open.sentAt),
+                after: .milliseconds(milliseconds))
             return
         case .stale(let milliseconds):
             if case .machines = worldAnswer, let old = list(asOf: now - .milliseconds(milliseconds)) {
                 calls[number].doneAt = now - .milliseconds(milliseconds)
                 note(.staleLists) { "\($0.describe(open.call)): as of \(milliseconds) ms ago" }
-                respond(number, PlatformTranslation.answer(.machines(old), to: open.call))
+                respond(number, PlatformTranslation.answer(.machines(old), to: open.call, sentAt: open.sentAt))
                 return
             }
         case .duplicated(_, let isSecondAnswered):
@@ -268,7 +270,7 @@ extension Engine {
         case .lostBefore, .lostAfter, .late, .serverError, .capacity, .rateLimited, nil:
             break
         }
-        var answer = PlatformTranslation.answer(worldAnswer, to: open.call)
+        var answer = PlatformTranslation.answer(worldAnswer, to: open.call, sentAt: open.sentAt)
         if open.mayHaveHappened, open.call.isMutation, case .failed(var failure) = answer {
             failure.isAmbiguous = true
             answer = .failed(failure: failure)
@@ -295,10 +297,10 @@ extension Engine {
         return prepared.images[reference]
     }
 
-    private mutating func rememberList() {
+    mutating func rememberList() {
         let list = (world.apps[scenario.app.rawValue]?.machines ?? []).compactMap { world.machines[$0] }
             .filter { $0.state != .destroyed }
-        if pastLists.count >= 40 { pastLists.removeFirst(20) }
+        if pastLists.count >= 80 { pastLists.removeFirst(40) }
         pastLists.append((now, list))
     }
 

@@ -17,6 +17,7 @@ extension Engine {
             .guestExited(let machine, _, _, _, _), .checkReported(let machine, _, _, _, _),
             .hostChanged(let machine, _):
             checker.changed(machine, world)
+            if keepsLists { rememberList() }
             if story.isTold { tell(event, machine) }
         case .woke, .visitorWaits: checker.changedAnywhere(world)
         case .guestLogged, .callerLeft, .visitBegan, .visitEnded, .resumed: break

@@ -34,8 +34,9 @@ enum PlatformTranslation {
             machine.skipsLaunch = skipsLaunch
             machine.currentVersion = version.rawValue
             request.call = .updateMachine(machine)
-        case .create(let name, let region, let config, let skipsLaunch):
+        case .create(let name, let region, let config, let skipsLaunch, let seconds):
             var machine = input(config)
+            machine.leaseTimeToLive = seconds.map { .seconds($0) }
             machine.name = name
             machine.region = region
             machine.skipsLaunch = skipsLaunch
@@ -68,11 +69,16 @@ enum PlatformTranslation {
         return request
     }
 
-    static func answer(_ answer: WorldAnswer, to call: PlatformCall) -> Answer {
+    /// - Parameter sentAt: when the call was sent: a created machine's lease is reckoned from then.
+    static func answer(_ answer: WorldAnswer, to call: PlatformCall, sentAt: Timestamp) -> Answer {
         switch (call, answer) {
         case (_, .failure(let failure)): return failed(failure, call)
         case (.observe, .machines(let list)): return .observations(list: list.map(Observation.init(ofWorld:)))
         case (_, .machines(let list)): return .machines(list: list.map(FleetMachine.init(ofWorld:)))
+        case (.create(_, _, _, _, let seconds), .machine(let machine, let nonce)):
+            return .created(
+                machine: FleetMachine(ofWorld: machine),
+                lease: nonce.map { Lease(nonce: LeaseNonce($0), expiresAt: sentAt + .seconds(seconds ?? 0)) })
         case (_, .machine(let machine, _)): return .machine(machine: FleetMachine(ofWorld: machine))
         case (_, .app(let app, _)): return .app(organization: app.organization)
         case (.lease, .lease(let lease, _)):
@@ -209,7 +215,8 @@ extension FleetMachine {
                     type: $0.type, status: $0.status, at: $0.at, exitCode: $0.exit.map { Int($0.code) },
                     isOutOfMemory: $0.exit?.isOutOfMemory ?? false, wasRequested: $0.exit?.wasRequested ?? false)
             }, hostStatus: machine.hostStatus, isCordoned: machine.isCordoned,
-            privateAddress: machine.privateAddress)
+            privateAddress: machine.privateAddress,
+            createdAt: Timestamp(secondsSinceEpoch: machine.createdAt.secondsSinceEpoch))
     }
 }
 

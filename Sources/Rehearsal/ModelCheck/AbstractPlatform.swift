@@ -144,8 +144,8 @@ struct AbstractPlatform: Sendable {
         case .update(let id, let config, let version, let nonce, _):
             return update(
                 id, config, expecting: version, under: nonce, from: sender, isLate: isLate, at: now, broken: &broken)
-        case .create(let name, let region, let config, _):
-            return create(name, region, config, from: sender, broken: &broken)
+        case .create(let name, let region, let config, _, let seconds):
+            return create(name, region, config, seconds, from: sender, at: now, broken: &broken)
         case .destroy(let id, let nonce):
             return destroy(id, under: nonce, from: sender, at: now, broken: &broken)
         case .wait(let id, let version, let state, _):
@@ -260,7 +260,8 @@ struct AbstractPlatform: Sendable {
     }
 
     private mutating func create(
-        _ name: String, _ region: String, _ config: MachineConfig, from sender: Int, broken: inout BrokenLaw?
+        _ name: String, _ region: String, _ config: MachineConfig, _ seconds: Int?, from sender: Int, at now: Timestamp,
+        broken: inout BrokenLaw?
     ) -> Answer {
         guard !machines.contains(where: { $0.shown.name == name }) else {
             return .failed(failure: Failure(.conflict, "the name is taken"))
@@ -276,8 +277,14 @@ struct AbstractPlatform: Sendable {
             id: id, name: name, state: "created", region: region, instance: AbstractPlatform.instance(of: id, 1),
             config: config, imageDigest: config.image.flatMap(ImageReference.init(parsing:))?.digest)
         shown.state = "starting"
-        machines.append(Machine(shown: shown, makers: [sender], configs: [config], boot: .starting))
-        return .machine(machine: shown)
+        var machine = Machine(shown: shown, makers: [sender], configs: [config], boot: .starting)
+        if let seconds {
+            leases += 1
+            machine.lease = HeldLease(
+                lease: Lease(nonce: LeaseNonce("nonce-\(leases)"), expiresAt: now + .seconds(seconds)), holder: sender)
+        }
+        machines.append(machine)
+        return .created(machine: shown, lease: machine.lease?.lease)
     }
 
     private mutating func destroy(

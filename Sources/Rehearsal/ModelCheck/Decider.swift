@@ -121,7 +121,7 @@ struct ChangeDecider: Decider {
     /// A change looks at polls only while its machine starts.
     private var isWatching: Bool {
         switch change.state {
-        case .starting, .checking: true
+        case .starting, .checking, .securing: true
         case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .pausing, .releasing,
             .finished:
             false
@@ -136,18 +136,13 @@ struct ChangeDecider: Decider {
         return agenda.actions
     }
 
-    private var machine: MachineID {
-        switch (change.plan.target, change.state) {
-        case (.existing(let id, _), _): id
-        case (.new, .starting(let hold)), (.new, .checking(let hold)): hold.machine
-        case (.new, _): ""
-        }
-    }
+    private var machine: MachineID { change.machine ?? "" }
 
     private func event(_ answer: Answer, to step: MachineChange.Step) throws(IllegalEvent) -> MachineChange.Event {
         switch (step, answer) {
         case (_, .failed(let failure)): return .failed(step: step, failure: failure)
         case (.lease, .lease(let lease)), (.refresh, .lease(let lease)): return .leased(lease: lease)
+        case (.create, .created(let machine, let lease)): return .created(machine: machine, lease: lease)
         case (_, .machine(let machine)): return .changed(machine: machine)
         case (.seek, .machines(let list)):
             guard case .new(let name, _) = change.plan.target, let found = list.first(where: { $0.name == name })
@@ -180,8 +175,9 @@ struct ChangeDecider: Decider {
                     skipLaunch: plan.skipLaunch), .update, &agenda)
         case (.create, .new(let name, let region)):
             ask(
-                .create(name: name, region: region, config: plan.config, skipLaunch: plan.skipLaunch), .create,
-                &agenda)
+                .create(
+                    name: name, region: region, config: plan.config, skipLaunch: plan.skipLaunch,
+                    leaseSeconds: plan.keepsLease ? seconds : nil), .create, &agenda)
         case (.update, .new), (.create, .existing): break
         case (.look, _): ask(.machine(id: machine), .look, &agenda)
         case (.seek, _): ask(.machines, .seek, &agenda)

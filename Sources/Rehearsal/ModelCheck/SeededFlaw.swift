@@ -48,9 +48,12 @@ package enum SeededFlaw: String, Codable, Sendable, CaseIterable {
             return .answer(.lease(lease: Lease(nonce: "", expiresAt: now + MachineChange.leaseTimeToLive)))
         case (.proceedsAfterLostRefresh, .refreshLease(_, let nonce, _)):
             return .answer(.lease(lease: Lease(nonce: nonce, expiresAt: now + MachineChange.leaseTimeToLive)))
-        case (.repeatsTheCreate, .create(let name, let region, let config, let skipLaunch)) where failure.isAmbiguous:
+        case (.repeatsTheCreate, .create(let name, let region, let config, let skipLaunch, let seconds))
+        where failure.isAmbiguous:
             return .instead(
-                .create(name: name + "-again", region: region, config: config, skipLaunch: skipLaunch))
+                .create(
+                    name: name + "-again", region: region, config: config, skipLaunch: skipLaunch, leaseSeconds: seconds
+                ))
         case (.skipsTheLook, _), (.ignoresTheLease, _), (.proceedsAfterLostRefresh, _), (.repeatsTheCreate, _),
             (.ignoresTheVersion, _), (.keepsTheLease, _):
             return .answer(answer)

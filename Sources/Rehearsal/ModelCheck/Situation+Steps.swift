@@ -154,7 +154,7 @@ extension Situation {
             guard let index = platform.index(of: id) else { return true }
             let isOver = !version.rawValue.isEmpty && platform.machines[index].shown.instance != version
             return isOver || isDead(nonce, of: id)
-        case .create(let name, _, _, _): return platform.machines.contains { $0.shown.name == name }
+        case .create(let name, _, _, _, _): return platform.machines.contains { $0.shown.name == name }
         case .acquireLease, .cordon, .uncordon, .createRelease, .finishRelease: return false
         case .app, .machines, .observe, .machine, .wait, .versions, .lease, .secretNames, .releases: return true
         }
@@ -191,6 +191,9 @@ extension Situation {
         _ answer: Answer, to call: PlatformCall, by index: Int, _ broken: inout BrokenLaw?
     ) {
         switch (call, answer) {
+        case (.create, .created(let machine, let lease?)):
+            participants[index].beliefs.append(.init(machine: machine.id, lease: lease))
+            participants[index].beliefs.sort { $0.machine < $1.machine }
         case (.acquireLease(let id, _), .lease(let lease)):
             participants[index].beliefs.removeAll { $0.machine == id }
             participants[index].beliefs.append(.init(machine: id, lease: lease))

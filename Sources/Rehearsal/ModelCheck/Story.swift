@@ -141,7 +141,7 @@ private struct Storyteller<D: Decider> {
         case .update(let id, _, let version, let nonce, _):
             "the update of \(id)" + (version.rawValue.isEmpty ? " (whatever its version)" : " (from \(version))")
                 + (nonce.rawValue.isEmpty ? " without a lease" : "")
-        case .create(let name, _, _, _): "the create of \(name)"
+        case .create(let name, _, _, _, _): "the create of \(name)"
         case .wait(let id, let version, _, _): "the wait for \(version) of \(id) to start"
         case .destroy(let id, _): "the destruction of \(id)"
         case .versions(let id): "the list of versions of \(id)"
@@ -164,7 +164,7 @@ private struct Storyteller<D: Decider> {
         case .machines(let list): return list.map(state).joined(separator: ", ")
         case .observations(let list):
             return list.map { "\($0.instance) is \($0.state)" }.joined(separator: ", ")
-        case .machine(let machine): return state(machine)
+        case .machine(let machine), .created(let machine, _): return state(machine)
         case .lease(let lease):
             return "it is \(who(sender))'s for \(short((lease.expiresAt - before.now).inSeconds)) s"
         case .waitTimedOut: return "the time of the wait is over"
