@@ -98,7 +98,8 @@ let package = Package(
             ]),
         .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
         .executableTarget(
-            name: "journal-benchmark", dependencies: ["Journals", "Model"], path: "Benchmarks/JournalBenchmark",
+            name: "journal-benchmark", dependencies: ["Journals", "Model", "Orchestration"],
+            path: "Benchmarks/JournalBenchmark",
             swiftSettings: strict),
         // What tests share.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

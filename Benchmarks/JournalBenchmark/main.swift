@@ -5,6 +5,7 @@ internal import FoundationEssentials
 internal import Glibc
 internal import Journals
 internal import Model
+internal import Orchestration
 
 /// Appends events as a rolling deploy writes them, each durable before the next, then reads them all back.
 ///
@@ -64,9 +65,8 @@ let reading = ContinuousClock.now
 let journal = try await StateStores.open(url).events(run)
 let read = ContinuousClock.now - reading
 let processorReading = processorTime() - processorBefore
-let decoder = JSONDecoder()
-var last = start
-for entry in journal.entries { last = max(last, try decoder.decode(RunEvent.self, from: entry.payload).at) }
+let decoded = try await RunReplay.events(journal.entries.map(\.payload))
+let last = decoded.map(\.at).max() ?? start
 let replayed = ContinuousClock.now - reading
 let events = journal.entries.count
 precondition((count == 0 || events == count) && journal.tornTail == nil && last == start + .milliseconds(events))

@@ -58,6 +58,15 @@ package struct FleetRemoval: Hashable, Codable, Sendable {
 
     package func awaits(_ action: ActionID) -> Bool { awaited == action }
 
+    /// The lease that it holds itself at this moment.
+    package var ownLease: [MachineID: LeaseNonce] {
+        guard let machine = pending.last?.machine, borrowed[machine] == nil else { return [:] }
+        return switch state {
+        case .checking(let lease, _), .destroying(let lease, _), .pausing(let lease, _): [machine: lease.nonce]
+        case .waiting, .leasing, .leaseTaken, .releasing, .done: [:]
+        }
+    }
+
     /// Machines that were to be destroyed and are not.
     package var remaining: [MachineID] { (pending.map(\.machine) + failures.keys).sorted() }
 

@@ -9,8 +9,12 @@ extension MachineChange {
         -> [Action]
     {
         switch event {
-        case .created(let machine, let lease):
+        case .created(let machine, var lease):
             self.machine = machine.id
+            if plan.keepsLease {
+                keptLease = lease
+                lease = nil
+            }
             guard isAbandoned else { return bringUp(machine.id, machine.instance, under: lease, at: now) }
             let result = Result.failed(reason: "stopped after it was created", mayHaveChanged: true)
             return lease.map { release($0, result) } ?? finish(result)
@@ -83,9 +87,11 @@ extension MachineChange {
     ) throws(IllegalEvent) -> [Action] {
         switch event {
         case .leased(let lease) where isAsking:
-            var held = hold
-            held.lease = lease
-            return isAbandoned ? fail(held, "stopped before it was held") : succeed(held, at: now)
+            keptLease = lease
+            guard !isAbandoned else { return fail(hold, "stopped before it was held") }
+            // While nobody held it, somebody else may have changed it.
+            state = .checking(hold: hold)
+            return [.look]
         case .failed(.lease, let failure) where isAsking:
             switch failure.code {
             case .leaseHeld, .timedOut, .unavailable, .rateLimited:

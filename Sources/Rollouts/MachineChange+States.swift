@@ -78,7 +78,7 @@ extension MachineChange {
         case starting(hold: Hold)
         /// Next: `securing`, `releasing`, `finished`.
         case checking(hold: Hold)
-        /// Healthy, and to be kept leased; but the lease that it was born with is not known. Next: `releasing`,
+        /// Healthy, and to be kept leased; but the lease that it was born with is not known. Next: `checking`,
         /// `finished`.
         case securing(hold: Hold, until: Timestamp, isAsking: Bool)
         /// Next: `finished`.

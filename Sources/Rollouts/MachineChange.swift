@@ -59,7 +59,7 @@ package struct MachineChange: Hashable, Codable, Sendable {
         }
     }
 
-    /// The lease of a machine that it made, which outlives the change.
+    /// The lease of a machine that it made, which is the run's to keep from the beginning and outlives the change.
     package internal(set) var keptLease: Lease?
 
     /// The machine that it made and is to keep leased, before it has come to its end.
@@ -479,11 +479,7 @@ extension MachineChange {
 
     mutating func succeed(_ hold: Hold, at now: Timestamp) -> [Action] {
         let result = Result.succeeded(machine: hold.machine, version: hold.version)
-        if plan.keepsLease {
-            guard let lease = hold.lease else { return secure(hold, at: now) }
-            keptLease = lease
-            return finish(result)
-        }
+        if plan.keepsLease, keptLease == nil { return secure(hold, at: now) }
         return hold.lease.map { release($0, result) } ?? finish(result)
     }
 

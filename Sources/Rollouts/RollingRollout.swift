@@ -189,7 +189,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             let event = try MachineChange.Event(answer, to: asked, named: key)
             try step(key, event, &agenda)
             switch event {
-            case .changed(let machine), .created(let machine, _): remember(machine, as: asked, key)
+            case .changed(let machine), .created(let machine, _):
+                remember(machine, as: asked, key)
+                // A look tells of the host and the checks as well, and the next poll may be long in coming.
+                if asked == .look { see(Observation(of: machine)) }
             default: break
             }
         }
@@ -392,6 +395,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         guard var change = active[key], let item = items[key] else { return }
         let before = change.phase
         let hadResult = change.result != nil
+        let hadLease = change.keptLease != nil
         if event == .proceed, case .existing(let machine, _) = item.change.target, takesTraffic(machine) {
             disturbedWhileServing.insert(key)
         }
@@ -399,12 +403,12 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         active[key] = change
         for action in actions { perform(action, for: item, &agenda) }
         if change.isDisturbing { changed.insert(key) }
+        if !hadLease, let lease = change.keptLease, let machine = change.machine { keptLeases[machine] = lease }
         if !hadResult, let result = change.result {
             switch result {
             case .succeeded(let machine, let version):
                 changed.insert(key)
                 arrived(machine, version, item)
-                if let lease = change.keptLease { keptLeases[machine] = lease }
                 note(item, .done, "", &agenda)
             case .failed(let reason, let mayHaveChanged):
                 if item.change.target.isNew, mayHaveChanged { uncreated.insert(key) }

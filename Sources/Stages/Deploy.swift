@@ -48,6 +48,7 @@ package struct Deploy: Hashable, Codable, Sendable {
     private var plan: FleetPlan?
     /// The fleet that the plan was made for.
     private var looked: [FleetMachine] = []
+    private var lookedAt: Timestamp?
     /// Whether it was told to stop while an answer is outstanding that opens something elsewhere.
     private var isStopping = false
     private let request: RunRequest
@@ -143,6 +144,14 @@ package struct Deploy: Hashable, Codable, Sendable {
         return remains
     }
 
+    /// Takes notice of an answer that came when the run no longer held its app: what was opened must be closed.
+    package mutating func learn(_ action: ActionID, _ answer: Answer, at now: Timestamp) {
+        guard case .numbering(action) = state, case .platformRelease(let id, let number) = answer else { return }
+        note(id, number, at: now)
+        isRecorded = true
+        state = .recording(action: action)
+    }
+
     /// Comes to an end without a change, after its process died before the first one: what it may have opened elsewhere
     /// is found, so that it can be closed.
     package mutating func withdraw(_ agenda: inout Agenda) {
@@ -182,8 +191,10 @@ package struct Deploy: Hashable, Codable, Sendable {
             }
         case (.looking, .machines(let fleet)): try looked(fleet, &agenda)
         case (.numbering, .platformRelease(let id, let number)): numbered(id, number, &agenda)
-        case (.recording, .done):
-            if isStopping { state = .stopped(changed: []) } else { try roll(over: before, &agenda) }
+        case (.recording, .done) where isStopping: state = .stopped(changed: [])
+        // Nothing is held yet that would tell of a sleep.
+        case (.recording, .done) where hasNoMachinesYet && isOutdated(at: agenda.now): look(&agenda)
+        case (.recording, .done): try roll(over: before, &agenda)
         case (.completing, .done): state = .deployed
         case (.completing, .failed(let failure)):
             state = .failed(reason: "what was deployed could not be recorded: \(failure.text)", changed: rolled)
@@ -208,7 +219,15 @@ package struct Deploy: Hashable, Codable, Sendable {
     // MARK: - Before the first change
 
     private mutating func look(_ agenda: inout Agenda) {
+        lookedAt = agenda.now
         state = .looking(action: agenda.perform(.platform(call: .machines)))
+    }
+
+    /// How old a look at an app without machines may be when the first one is made.
+    package static let maxLookAge = Duration.seconds(15)
+
+    private func isOutdated(at now: Timestamp) -> Bool {
+        lookedAt.map { now - $0 > Deploy.maxLookAge } ?? true
     }
 
     private mutating func looked(_ fleet: [FleetMachine], _ agenda: inout Agenda) throws(IllegalEvent) {
@@ -259,9 +278,11 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// A release that is newer than all that were known, open, and of the same image is the one that was asked for.
     private mutating func sought(_ list: [PlatformReleaseEntry], _ agenda: inout Agenda) {
         let known = newestRelease?.value ?? 0
-        if let found = list.first(where: {
+        let candidates = list.filter {
             $0.isOpen && $0.number.value > known && ($0.image.isEmpty || $0.image == image.reference)
-        }) {
+        }
+        // Where the app was another's meanwhile, that one's releases came later.
+        if let found = candidates.min(by: { $0.number < $1.number }) {
             numbered(found.id, found.number, &agenda)
         } else if isStopping {
             state = .stopped(changed: [])
@@ -272,13 +293,16 @@ package struct Deploy: Hashable, Codable, Sendable {
         }
     }
 
-    private mutating func numbered(_ id: String, _ number: ReleaseNumber, _ agenda: inout Agenda) {
-        let record = ReleaseRecord(
+    private mutating func note(_ id: String, _ number: ReleaseNumber, at now: Timestamp) {
+        release = ReleaseRecord(
             app: request.app, number: number, platformID: id, commit: commit?.id, subject: commit?.subject ?? "",
             image: image.reference, digest: image.digest, machines: [], state: .deploying, run: request.run,
-            createdAt: agenda.now, reason: request.reason)
-        release = record
-        guard !isStopping else {
+            createdAt: now, reason: request.reason)
+    }
+
+    private mutating func numbered(_ id: String, _ number: ReleaseNumber, _ agenda: inout Agenda) {
+        note(id, number, at: agenda.now)
+        guard !isStopping, let record = release else {
             state = .stopped(changed: [])
             return
         }

@@ -54,6 +54,8 @@ package struct Reaping: Hashable, Codable, Sendable {
     package private(set) var removal: FleetRemoval?
     /// Why what was to go could not be looked for; empty where it could.
     package private(set) var blindness = ""
+    /// Machines of groups that are no more, which no release recorded and no run made.
+    private var strangers: [FleetMachine] = []
     private let scope: Scope
     private let leases: [MachineID: LeaseNonce]
     private var looks = 0
@@ -67,9 +69,12 @@ package struct Reaping: Hashable, Codable, Sendable {
     /// Machines that are still there, with the reason where there is one.
     package var leftovers: [String] {
         guard let removal else { return blindness.isEmpty ? [] : ["unknown: \(blindness)"] }
-        return removal.remaining.map { machine in
+        let remaining = removal.remaining.map { machine in
             "\(machine): is left over" + (removal.failures[machine].map { ", \($0)" } ?? "")
         }
+        let group = { (machine: FleetMachine) in machine.config.processGroup }
+        return remaining
+            + strangers.map { "\($0.id): is of \(group($0)), which is no more; no release recorded the machine" }
     }
 
     package func awaits(_ action: ActionID) -> Bool {
@@ -109,6 +114,9 @@ package struct Reaping: Hashable, Codable, Sendable {
         case (.looking, .machines(let fleet)):
             let targets = fleet.filter(scope.covers).sorted(by: AppClaim.precedes).map {
                 FleetRemoval.Target(machine: $0.id, version: $0.instance)
+            }
+            strangers = fleet.filter {
+                $0.isManaged && scope.goneGroups.contains($0.config.processGroup) && !scope.covers($0)
             }
             var removal = FleetRemoval(targets, leases: leases)
             state = .removing

@@ -276,6 +276,7 @@ package struct Rollback: Hashable, Codable, Sendable {
     /// What it leaves behind where its process ended in the middle of it.
     package var remains: RollingRollout.Remains {
         var remains = rollout?.remains ?? .init()
+        remains.leases.merge(removal?.ownLease ?? [:]) { own, _ in own }
         remains.changed = Set(remains.changed).union(restored.keys.map(\.rawValue)).sorted()
         return remains
     }

@@ -79,7 +79,7 @@ extension RunMachine {
     }
 
     /// Whether the run had its end before its process died: then that stands, and only what it leaves over is told.
-    private mutating func endStands(with reason: String, _ agenda: inout Agenda) -> Bool {
+    @discardableResult mutating func endStands(with reason: String, _ agenda: inout Agenda) -> Bool {
         guard ending != nil else { return false }
         leftOver(["what is left over could not be destroyed: \(reason)"])
         leave(&agenda)
@@ -199,7 +199,7 @@ extension RunMachine {
             guard let ending else { return }
             settling = []
             settle(ending.outcome, &agenda)
-        case .reaping: takeOver([], others: [:], for: .reap, &agenda)
+        case .reaping: takeOver([], others: reaping?.removal?.ownLease ?? [:], for: .reap, &agenda)
         case .leaving: leave(&agenda)
         case .notify:
             guard let report else { return }
@@ -282,7 +282,7 @@ extension RunMachine {
             ).filter { !$0.rawValue.hasPrefix("fly_app_") }
             guard !gone.isEmpty || lateCreations != nil else { return nil }
             return Reaping.Scope(
-                goneGroups: gone, recorded: Set(preValidation.facts.wayBack?.machines.map(\.id) ?? []),
+                goneGroups: gone, recorded: recordedMachines,
                 runs: lateCreations == nil ? [] : [request.run], kept: Set(deploy?.release?.machines.map(\.id) ?? []))
         case .verified, .rolledBack, .needsHuman, .unavailable:
             guard lateCreations != nil, ending.outcome != .needsHuman || rollback?.state == .restored else {
@@ -293,6 +293,13 @@ extension RunMachine {
             return Reaping.Scope(runs: [request.run], kept: restored.union(made))
         case .refused, .interrupted: return nil
         }
+    }
+
+    /// The machines of the releases that the ledger knows, and of the way back.
+    private var recordedMachines: Set<MachineID> {
+        let facts = preValidation.facts
+        let releases = [facts.wayBack, facts.history?.current].compactMap(\.self) + (facts.history?.verified ?? [])
+        return Set(releases.flatMap(\.machines).map(\.id))
     }
 
     /// The run's end is not as good as it was thought: not everything is cleared up.

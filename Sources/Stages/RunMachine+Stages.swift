@@ -159,6 +159,8 @@ extension RunMachine {
         // What may yet happen to a machine must not happen once the machine was looked at: with new leases it can't.
         let uncertain = deploy?.remains.uncertain ?? []
         guard uncertain.isEmpty || resumptions > 0 else {
+            // The old leases end before new ones are taken: somebody else may come in between.
+            mustConfirm = true
             open(.rollback, &agenda)
             takeOver(uncertain, others: [:], for: .rollback(target: target), &agenda)
             return

@@ -162,6 +162,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case .answered(let action, let answer):
             if needsClaim, signal == nil, case .held = claim.state, !claim.isLive(at: event.at) {
                 // It slept, or the platform was gone, for so long that the app may be another's by now.
+                salvage(action, answer, &agenda)
                 try resume(because: "the run stood still for longer than its leases lived", &agenda)
             } else {
                 try route(action, answer, &agenda)
@@ -208,13 +209,28 @@ package struct RunMachine: Hashable, Codable, Sendable {
             .rollback, .settling,
             .reaping, .leaving, .notify, .finished:
             // A lease that nobody waits for any more keeps everybody from the machine, the run itself as well.
-            if let leased, case .lease(let lease) = answer {
-                agenda.performAndForget(.platform(call: .releaseLease(machine: leased, nonce: lease.nonce)))
-            }
-            if case .created(let machine, let lease?) = answer {
-                agenda.performAndForget(.platform(call: .releaseLease(machine: machine.id, nonce: lease.nonce)))
+            switch answer {
+            case .lease(let lease): giveBack(lease, of: leased, &agenda)
+            case .created(let machine, let lease?): giveBack(lease, of: machine.id, &agenda)
+            default: break
             }
         }
+    }
+
+    /// Takes from an answer that comes too late to go on with what must not be lost: what was opened or leased.
+    private mutating func salvage(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) {
+        let leased = acquisitions.removeValue(forKey: action)
+        switch answer {
+        case .lease(let lease): giveBack(lease, of: leased, &agenda)
+        case .created(let machine, let lease?): giveBack(lease, of: machine.id, &agenda)
+        case .platformRelease: deploy?.learn(action, answer, at: agenda.now)
+        default: break
+        }
+    }
+
+    private func giveBack(_ lease: Lease, of machine: MachineID?, _ agenda: inout Agenda) {
+        guard let machine else { return }
+        agenda.performAndForget(.platform(call: .releaseLease(machine: machine, nonce: lease.nonce)))
     }
 
     private mutating func begin(_ agenda: inout Agenda) {
@@ -236,6 +252,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case .waiting: end(.interrupted, "interrupted before it began", &agenda)
         case .preValidation: preValidation.stop()
         case .diagnosing: diagnosis?.stop()
+        case .claiming where ending != nil, .confirming where ending != nil: endStands(with: "interrupted", &agenda)
         case .claiming, .confirming: stopped(runningStage, changed: changedByDeploy, &agenda)
         case .window: windowGate.stop()
         case .build: build.stop(&agenda)

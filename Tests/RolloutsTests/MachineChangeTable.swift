@@ -87,6 +87,7 @@ enum MachineChangeTable {
         creating | created/unleased | starting | wait60 wake+121
         creating+abandoned | created | releasing/changed | release
         creating+abandoned | created/unleased | finished/changed
+        creating+guard | created | starting | wait60 wake+121
         creating | failed.create/ambiguous, failed.create/conflict | seeking | seek
         creating+abandoned | failed.create/ambiguous | seeking | seek
         creating | failed.create/capacity | finished/unchanged
@@ -128,7 +129,7 @@ enum MachineChangeTable {
         starting+created | observed/healthy | releasing/ok | cancelWait release
         starting+unleased | observed/healthy | finished/ok | cancelWait
         starting+guard | observed/healthy | finished/ok | cancelWait
-        starting+guard | observed/exited | releasing/changed | cancelWait release
+        starting+guard | observed/exited | finished/changed | cancelWait
         starting+unknown | observed/healthy | securing | cancelWait acquire
         starting | observed/starting, observed/stale, changed/starting | =
         starting | observed/foreign, observed/exited, observed/outOfMemory | releasing/changed | cancelWait release
@@ -161,13 +162,13 @@ enum MachineChangeTable {
         checking | begin, absent, released, created | !
         checking | failed.lease, failed.update, failed.create, failed.seek, failed.release | !
 
-        securing | leased | finished/ok
+        securing | leased | checking | look
         securing | failed.lease/held, failed.lease/down | securing | wake+3
         securing | failed.lease/forbidden, failed.lease/late | finished/changed
         securing+pausing | woke | securing | acquire
         securing+pausing | abandon | finished/changed
         securing+pausing | leased | !
-        securing+abandoned | leased | releasing/changed | release
+        securing+abandoned | leased | finished/changed
         securing+abandoned | failed.lease/held | finished/changed
         securing | abandon, proceed, observed, woke, changed, reached, waitTimedOut, failed.wait, failed.look | =
         securing | begin, absent, released, created | !
@@ -230,6 +231,7 @@ enum MachineChangeTable {
             case "looking+unrefreshed": (plan(), updating + [lostUpdate])
             case "looking+last": (plan(), updating + again(lostUpdate, untouched, 4) + [lostUpdate])
             case "creating": (plan(isNew: true), creating)
+            case "creating+guard": (plan(isNew: true, keepsLease: true), creating)
             case "creating+abandoned": (plan(isNew: true), creating + [.abandon])
             case "seeking": (plan(isNew: true), creating + [lostCreate])
             case "seeking+abandoned": (plan(isNew: true), creating + [lostCreate, .abandon])

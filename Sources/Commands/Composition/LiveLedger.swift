@@ -126,7 +126,7 @@ actor LiveJournal: JournalPort {
                     .unavailable, "the journal of run \(run) tells of app \(request.app), not \(record.header.app)",
                     hint: byPlatform)
             }
-            let events = try reading.entries.dropFirst().map { try decoder.decode(RunEvent.self, from: $0.payload) }
+            let events = try await RunReplay.events(reading.entries.dropFirst().map(\.payload))
             return (try RunReplay.machine(request, events: events), reading.lastSequence)
         } catch let error as IllegalEvent {
             throw AirbossError(

@@ -119,6 +119,10 @@ extension Checker {
             installed[who.run, default: [:]][machine.id] = machine.instance
             takes(id, knownAt, who, "the update of \(machine.name)", world)
             changesFleet(who, sentAt)
+        case (.finishRelease(let id, "complete"), _):
+            // Who can't read the run's ledger reads this.
+            let release = world.apps[prepared.scenario.app.rawValue]?.releases.first { $0.id == id }
+            if let digest = release.flatMap({ prepared.images[$0.image] }) { verifiedDigests.insert(digest) }
         case (.destroy(let id, let nonce), _):
             underLease(nonce, id, who, world)
             destroyed(id, knownAt, who, world)

@@ -156,7 +156,7 @@ extension Engine {
         calls[call].isAwaited = false
         switch calls[call].call {
         case .machines, .observe:
-            if let time = calls[call].doneAt { processes[index].knownAt = max(processes[index].knownAt, time) }
+            if let time = calls[call].doneAt { processes[index].knownAt = time }
         default: break
         }
     }
