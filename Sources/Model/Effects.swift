@@ -300,12 +300,18 @@ package struct WindowAnswer: Hashable, Codable, Sendable {
     package var rule: String
     package var nextOpen: Timestamp?
     package var closes: Timestamp?
+    /// By what it is told whether a deploy would be over before it closes; nil where that is not asked for.
+    package var forecast: FinishForecast?
 
-    package init(isOpen: Bool, rule: String, nextOpen: Timestamp? = nil, closes: Timestamp? = nil) {
+    package init(
+        isOpen: Bool, rule: String, nextOpen: Timestamp? = nil, closes: Timestamp? = nil,
+        forecast: FinishForecast? = nil
+    ) {
         self.isOpen = isOpen
         self.rule = rule
         self.nextOpen = nextOpen
         self.closes = closes
+        self.forecast = forecast
     }
 }
 

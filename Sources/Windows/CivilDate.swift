@@ -52,6 +52,11 @@ package struct CivilDate: Hashable, Comparable, Sendable {
         Weekday(rawValue: midnight.isoWeekday) ?? .monday
     }
 
+    /// The date with a time of day; a minute past 1440 is on the next day.
+    func time(atMinute minute: Int) -> CivilTime {
+        CivilTime(secondsAsUTC: midnight.secondsAsUTC + Int64(minute) * 60)
+    }
+
     /// The date `days` later, or earlier where it is negative.
     package func adding(days: Int) -> CivilDate {
         CivilDate(daysSinceEpoch: daysSinceEpoch + Int64(days))
@@ -79,6 +84,62 @@ extension CivilDate: CustomStringConvertible, Codable {
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
+    }
+}
+
+extension CivilTime {
+    /// Reads `2026-12-24T15:00` or `2026-12-24 15:00`, with or without seconds and without an offset; nil where the
+    /// text is no local time.
+    package init?(parsing text: String) {
+        // As UTC the text is an instant exactly when it is a good local time.
+        let full = text.utf8.count == 16 ? text + ":00" : text
+        guard full.utf8.count == 19, let instant = Timestamp(full + "Z") else { return nil }
+        self.init(secondsAsUTC: instant.secondsSinceEpoch)
+    }
+}
+
+extension TimeZoneRules {
+    /// Whether the zone has a day at all: Apia left out 30 December 2011.
+    func has(_ date: CivilDate) -> Bool {
+        firstInstant(of: date.midnight) < firstInstant(of: date.adding(days: 1).midnight)
+    }
+
+    /// Reads an instant as a person gives it: RFC 3339 with its offset, or a date or a time on the zone's wall clock.
+    /// Throws `malformedTime`, also for a local time that the clocks leave out or show twice.
+    package func instant(parsing text: String) throws(WindowError) -> Timestamp {
+        if let instant = Timestamp(text) { return instant }
+        guard let time = CivilDate(text)?.midnight ?? CivilTime(parsing: text) else {
+            throw WindowError(
+                .malformedTime, "“\(text.prefix(80))” is no time",
+                hint: "write 2026-12-24T18:00:00Z, or 2026-12-24T10:00 for a time in \(name)")
+        }
+        switch instants(of: time) {
+        case .one(let instant): return instant
+        case .gap(let end):
+            throw WindowError(
+                .malformedTime, "There is no \(text) in \(name): the clocks are put forward over it",
+                hint: "write \(written(end)), the first instant after the gap")
+        case .overlap(let first, let last):
+            throw WindowError(
+                .malformedTime, "\(text) comes twice in \(name): the clocks are put back",
+                hint: "write \(written(first)) or \(written(last))")
+        }
+    }
+
+    /// An instant with the zone's own offset: `2026-11-01T01:30:00-07:00`.
+    package func written(_ instant: Timestamp) -> String {
+        let offset = offset(at: instant).offset
+        let local = Timestamp(secondsSinceEpoch: localTime(at: instant).secondsAsUTC).description.dropLast()
+        let minutes = abs(offset) / 60
+        return local + (offset < 0 ? "-" : "+") + padded(minutes / 60, 2) + ":" + padded(minutes % 60, 2)
+    }
+
+    /// What a person in the zone would write: `Sat 2026-11-21 09:00 PST`.
+    package func described(_ instant: Timestamp) -> String {
+        let local = localTime(at: instant)
+        let date = CivilDate(local)
+        return "\(date.weekday.short) \(date) \(padded(local.hour, 2)):\(padded(local.minute, 2)) "
+            + offset(at: instant).abbreviation
     }
 }
 

@@ -3,14 +3,16 @@
 
 package import Model
 
-/// When an app may be deployed: open hours of the week in one zone, less closed periods and holidays.
+/// When an app may be deployed: open hours of the week in one zone, less freezes, times of high traffic and holidays;
+/// and at other times where maintenance was announced.
 ///
-/// Closed periods beat holidays, and holidays beat open hours; of two open ranges that overlap, the one that opened
-/// first gives its name. Where clocks change, each open range is one period: it
+/// Freezes beat times of high traffic, these beat holidays, and holidays beat open hours; announced maintenance opens
+/// what all of them close. Of two periods of one kind that overlap, the one that began first gives its name. Where
+/// clocks change, each open range is one period: it
 /// opens at the first instant at which the wall clock shows its opening time or later (in a gap: right after the gap;
 /// of a repeated hour: the first time round) and closes at the first instant at which the wall clock shows its closing
 /// time or later. A range whose hours all fall into a gap does not open that day, nor does any range on a day that the
-/// zone leaves out.
+/// zone leaves out. Closed periods end with the last instant of a time that comes twice.
 package struct DeploymentWindow: Hashable, Codable, Sendable {
     /// An IANA name.
     package var timeZone: String
@@ -19,6 +21,8 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
     package var calendars: [HolidayCalendar]
     /// Holidays beside those of the calendars.
     package var holidays: [Holiday]
+    /// Maintenance that opens what is closed: announced early enough, and not withdrawn.
+    package var maintenance: [MaintenanceWindow] = []
 
     /// Keeps what is given; throws `neverOpens` where there is no open range that has any hours.
     package init(
@@ -57,16 +61,16 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
         try self.init(timeZone: timeZone, open: ranges, closed: closed, calendars: calendars, holidays: days)
     }
 
+    /// A machine whose clock says that it is earlier than this has lost its time: this was written later.
+    package static let earliestCredibleTime = Timestamp(secondsSinceEpoch: 1_767_225_600)  // 2026-01-01T00:00:00Z
+
     /// How far ahead a next opening or closing is looked for: five years of 366 days.
     package static let maxDaysSearched = 5 * 366
 
     /// Throws `malformedClosure` where a closed period ends before it begins, and `neverOpens` where the window does
     /// not open within ``maxDaysSearched`` days of an instant.
     package func validate(at instant: Timestamp, rules: TimeZoneRules) throws(WindowError) {
-        for period in closed {
-            let (start, end) = period.instants(in: rules)
-            if let end, end <= start { throw period.backwards }
-        }
+        for period in closed { try period.validate(in: rules) }
         let decision = decide(at: instant, rules: rules)
         guard decision.isOpen || decision.nextOpen != nil else {
             throw WindowError(
@@ -79,8 +83,8 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
     /// ``timeZone``.
     package func decide(at instant: Timestamp, rules: TimeZoneRules) -> WindowDecision {
         var decision = WindowDecision(
-            at: instant, isOpen: false, rule: "", nextOpen: nil, closes: nil, localTime: rules.localTime(at: instant),
-            localType: rules.offset(at: instant), timeZone: timeZone)
+            at: instant, isOpen: false, kind: .outside, rule: "", nextOpen: nil, closes: nil,
+            localTime: rules.localTime(at: instant), localType: rules.offset(at: instant), timeZone: timeZone)
         var isFirst = true
         let today = CivilDate(decision.localTime)
         var from = instant
@@ -93,6 +97,7 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
             for segment in timeline(from: from, to: until, rules: rules) {
                 if isFirst {
                     decision.isOpen = segment.isOpen
+                    decision.kind = segment.kind
                     decision.rule = segment.rule
                     isFirst = false
                 } else if segment.isOpen != decision.isOpen {
@@ -117,13 +122,34 @@ package struct DeploymentWindow: Hashable, Codable, Sendable {
         var periods = WindowPeriods(window: self, from: from, to: to, rules: rules)
         var segments: [WindowSegment] = []
         for (start, end) in zip(periods.edges, periods.edges.dropFirst()) {
-            let (isOpen, rule) = periods.rule(at: start)
-            if let last = segments.last, last.isOpen == isOpen, last.rule == rule {
+            let (kind, rule) = periods.rule(at: start)
+            if let last = segments.last, last.kind == kind, last.rule == rule {
                 segments[segments.count - 1].end = end
             } else {
-                segments.append(WindowSegment(start: start, end: end, isOpen: isOpen, rule: rule))
+                segments.append(WindowSegment(start: start, end: end, kind: kind, rule: rule))
             }
         }
         return segments
+    }
+
+    /// Every rule that holds at an instant, the one that decides first; `outside the open ranges` where there is none.
+    package func rulesHolding(at instant: Timestamp, rules: TimeZoneRules) -> [WindowRule] {
+        var periods = WindowPeriods(window: self, from: instant, to: instant + .milliseconds(1), rules: rules)
+        return periods.rules(at: instant)
+    }
+
+    /// The decisions at `from` and every `step` after it, before `to`: the same as of ``decide(at:rules:)``, all from
+    /// one timeline.
+    package func decisions(
+        from: Timestamp, to: Timestamp, every step: Duration, rules: TimeZoneRules
+    ) -> WindowDecisions {
+        WindowDecisions(window: self, from: from, to: to, step: step, rules: rules)
+    }
+
+    /// Pairs of open ranges that are open at the same time, by their numbers; allowed, and perhaps not meant.
+    package var overlappingRanges: [(first: Int, second: Int)] {
+        open.indices.flatMap { first in
+            open.indices.filter { first < $0 && open[first].overlaps(open[$0]) }.map { (first, $0) }
+        }
     }
 }

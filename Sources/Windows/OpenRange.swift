@@ -3,8 +3,22 @@
 
 internal import Model
 
-/// Hours of the week in which a deployment may begin: `Mon-Fri 09:00-17:00`, the end excluded.
+/// Hours that come again: every week, `Mon-Fri 09:00-17:00`, or in certain weeks of a month, `2nd Tue 18:00-22:00`;
+/// the end is excluded.
 package struct OpenRange: Hashable, Sendable {
+    /// Which of a month's Mondays, Tuesdays, … is meant.
+    package enum Ordinal: Int, Sendable, CaseIterable {
+        case first = 1
+        case second, third, fourth, fifth
+        /// The fourth or the fifth, whichever is the month's last.
+        case last
+
+        /// `2nd`.
+        package var name: String { ["1st", "2nd", "3rd", "4th", "5th", "last"][rawValue - 1] }
+    }
+
+    /// Empty where the range comes every week.
+    package var ordinals: Set<Ordinal> = []
     /// The days on which the range begins.
     package var weekdays: Set<Weekday>
     /// Minutes after midnight, 0 to 1439.
@@ -13,7 +27,8 @@ package struct OpenRange: Hashable, Sendable {
     package var toMinute: Int
 
     /// Makes a range from minutes; one with `toMinute` not after `fromMinute` is empty.
-    package init(weekdays: Set<Weekday>, fromMinute: Int, toMinute: Int) {
+    package init(ordinals: Set<Ordinal> = [], weekdays: Set<Weekday>, fromMinute: Int, toMinute: Int) {
+        self.ordinals = ordinals
         self.weekdays = weekdays
         self.fromMinute = fromMinute
         self.toMinute = toMinute
@@ -23,13 +38,42 @@ package struct OpenRange: Hashable, Sendable {
     package var isEmpty: Bool {
         weekdays.isEmpty || toMinute <= fromMinute
     }
+
+    /// Whether the range begins on a day.
+    func begins(on date: CivilDate) -> Bool {
+        guard weekdays.contains(date.weekday) else { return false }
+        if ordinals.isEmpty { return true }
+        if let number = Ordinal(rawValue: (date.day + 6) / 7), ordinals.contains(number) { return true }
+        return ordinals.contains(.last) && date.adding(days: 7).month != date.month
+    }
+
+    /// Whether some instant can be in both; clock changes aside.
+    func overlaps(_ other: OpenRange) -> Bool {
+        let both = ordinals.intersection(other.ordinals)
+        // The last one of a month is its fourth or its fifth.
+        let mayMeet = [(self, other), (other, self)].contains { one, two in
+            one.ordinals.contains(.last) && !two.ordinals.isDisjoint(with: [.fourth, .fifth])
+        }
+        guard ordinals.isEmpty || other.ordinals.isEmpty || !both.isEmpty || mayMeet else { return false }
+        let week = 7 * 1440
+        func intervals(_ range: OpenRange) -> [Range<Int>] {
+            range.weekdays.flatMap { day -> [Range<Int>] in
+                let midnight = (day.rawValue - 1) * 1440
+                let interval = midnight + range.fromMinute..<midnight + range.toMinute
+                return [interval, interval.lowerBound - week..<interval.upperBound - week]
+            }
+        }
+        return intervals(self).contains { mine in intervals(other).contains { mine.overlaps($0) } }
+    }
 }
 
 extension OpenRange: CustomStringConvertible {
     /// The range in the form that ``init(parsing:)`` reads.
     package var description: String {
         func clock(_ minute: Int) -> String { padded(minute / 60, 2) + ":" + padded(minute % 60, 2) }
-        return days + " " + clock(fromMinute) + "-" + clock(toMinute > 1440 ? toMinute - 1440 : toMinute)
+        let weeks = Ordinal.allCases.filter(ordinals.contains).map(\.name).joined(separator: ",")
+        return (weeks.isEmpty ? "" : weeks + " ") + days + " " + clock(fromMinute) + "-"
+            + clock(toMinute > 1440 ? toMinute - 1440 : toMinute)
     }
 
     private var days: String {
@@ -56,26 +100,33 @@ extension OpenRange: CustomStringConvertible {
 
 extension OpenRange {
     /// Reads days and hours: `Mon-Fri 09:00-17:00`, `Sat,Sun 10:00-12:00`, `daily 22:00-02:00`, `weekdays …`,
-    /// `weekends …`. `24:00` is midnight at the day's end; an end before the start is on the day after. Throws
-    /// `malformedRange` with the offset of what is wrong.
-    package init(parsing text: String) throws(WindowError) {
-        var reader = OpenRangeReader(text: text)
+    /// `weekends …`, `2nd Tue …`, `last Fri …`. `24:00` is midnight at the day's end; an end before the start is on the
+    /// day after. Days without hours are whole days where `mayBeWholeDays`. Throws `malformedRange` with the offset of
+    /// what is wrong.
+    package init(parsing text: String, mayBeWholeDays: Bool = false) throws(WindowError) {
+        var reader = OpenRangeReader(text: text, mayBeWholeDays: mayBeWholeDays)
         self = try reader.range()
     }
 }
 
 private struct OpenRangeReader {
     let characters: [Character]
+    let mayBeWholeDays: Bool
     var index = 0
     private let example = "write days and hours such as Mon-Fri 09:00-17:00"
 
-    init(text: String) {
+    init(text: String, mayBeWholeDays: Bool) {
         characters = Array(text)
+        self.mayBeWholeDays = mayBeWholeDays
     }
 
     mutating func range() throws(WindowError) -> OpenRange {
         skipSpaces()
+        let ordinals = try ordinals()
         let weekdays = try days()
+        if mayBeWholeDays, characters[index...].allSatisfy({ $0 == " " || $0 == "\t" }) {
+            return OpenRange(ordinals: ordinals, weekdays: weekdays, fromMinute: 0, toMinute: 1440)
+        }
         guard isSpace else { throw error("the hours are missing", hint: example + ", or Mon-Fri 00:00-24:00") }
         skipSpaces()
         let fromAt = index
@@ -100,12 +151,13 @@ private struct OpenRangeReader {
             throw error(
                 "the range opens and closes at the same minute", hint: "for the whole day write 00:00-24:00")
         }
-        return OpenRange(weekdays: weekdays, fromMinute: from, toMinute: to < from ? to + 1440 : to)
+        return OpenRange(
+            ordinals: ordinals, weekdays: weekdays, fromMinute: from, toMinute: to < from ? to + 1440 : to)
     }
 
     private func error(_ what: String, hint: String) -> WindowError {
         let shown = String(characters.prefix(80))
-        return WindowError(.malformedRange, "“\(shown)” is no open range: \(what)", hint: hint, offset: index)
+        return WindowError(.malformedRange, "“\(shown)” is no range of hours: \(what)", hint: hint, offset: index)
     }
 
     private var isSpace: Bool { index < characters.count && (characters[index] == " " || characters[index] == "\t") }
@@ -119,6 +171,29 @@ private struct OpenRangeReader {
         guard index < characters.count, characters[index] == "-" || characters[index] == "–" else { return false }
         index += 1
         return true
+    }
+
+    /// `1st`, `2nd,4th`, `last`; empty where the days come first.
+    private mutating func ordinals() throws(WindowError) -> Set<OpenRange.Ordinal> {
+        var found: Set<OpenRange.Ordinal> = []
+        while index < characters.count {
+            let start = index
+            var end = index
+            while end < characters.count, characters[end].isLetter || characters[end].isNumber { end += 1 }
+            let word = String(characters[start..<end]).lowercased()
+            guard let ordinal = OpenRange.Ordinal.allCases.first(where: { $0.name == word }) else {
+                guard !found.isEmpty || (characters[start].isNumber && word.last?.isLetter == true) else { break }
+                guard found.isEmpty || characters[start].isNumber else { break }
+                throw error("“\(word)” is no week of a month", hint: "write 1st, 2nd, 3rd, 4th, 5th or last")
+            }
+            found.insert(ordinal)
+            index = end
+            let isMore = index < characters.count && characters[index] == ","
+            if isMore { index += 1 }
+            skipSpaces()
+            if !isMore { break }
+        }
+        return found
     }
 
     private mutating func days() throws(WindowError) -> Set<Weekday> {

@@ -139,6 +139,15 @@ package struct TimeZoneRules: Hashable, Sendable {
         }
     }
 
+    /// What the clocks show at an instant, and until when at least they go on so.
+    func period(at instant: Timestamp) -> (type: LocalTimeType, ends: Timestamp) {
+        let seconds = instant.secondsSinceEpoch
+        // Zones change some times a year at most; after a while without a change one simply asks again.
+        let horizon = seconds + 40 * 86_400
+        let end = changes(after: seconds, through: horizon).first?.at ?? horizon
+        return (type(at: seconds), Timestamp(secondsSinceEpoch: end))
+    }
+
     private func type(at seconds: Int64) -> LocalTimeType {
         guard let last = transitions.last, seconds < last else {
             if let rule { return rule.type(at: seconds) }

@@ -3,13 +3,44 @@
 
 package import Model
 
+/// What sort of rule holds at an instant.
+package enum WindowRuleKind: String, Hashable, Codable, Sendable, CaseIterable {
+    case openHours = "open_hours"
+    case maintenance
+    case freeze
+    case highTraffic = "high_traffic"
+    case holiday
+    case outside
+
+    /// Whether a deployment may begin under it.
+    package var isOpen: Bool {
+        switch self {
+        case .openHours, .maintenance: true
+        case .freeze, .highTraffic, .holiday, .outside: false
+        }
+    }
+}
+
+/// One rule of a window, as it is told to people.
+package struct WindowRule: Hashable, Codable, Sendable {
+    package var kind: WindowRuleKind
+    /// `Mon-Fri 09:00-17:00 America/Los_Angeles`, `closed: Holidays`.
+    package var text: String
+
+    package init(kind: WindowRuleKind, text: String) {
+        self.kind = kind
+        self.text = text
+    }
+}
+
 /// Whether a deployment may begin at an instant, and why.
 package struct WindowDecision: Hashable, Codable, Sendable {
     /// The instant decided about.
     package var at: Timestamp
     package var isOpen: Bool
+    package var kind: WindowRuleKind
     /// The rule that made it so: `Mon-Fri 09:00-17:00 America/Los_Angeles`, `closed: Holidays`,
-    /// `holiday: Thanksgiving Day` or `outside the open ranges`.
+    /// `high traffic: Lunch`, `holiday: Thanksgiving Day`, `maintenance: …` or `outside the open ranges`.
     package var rule: String
     /// The first instant from which it is open, while it is closed; nil while it is open, and where none is found
     /// within ``DeploymentWindow/maxDaysSearched`` days.
@@ -32,15 +63,16 @@ package struct WindowDecision: Hashable, Codable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case at, isOpen, rule, nextOpen, closes, localSeconds, localType, timeZone
+        case at, isOpen, kind, rule, nextOpen, closes, localType, timeZone
     }
 
     package init(
-        at: Timestamp, isOpen: Bool, rule: String, nextOpen: Timestamp?, closes: Timestamp?, localTime: CivilTime,
-        localType: LocalTimeType, timeZone: String
+        at: Timestamp, isOpen: Bool, kind: WindowRuleKind, rule: String, nextOpen: Timestamp?, closes: Timestamp?,
+        localTime: CivilTime, localType: LocalTimeType, timeZone: String
     ) {
         self.at = at
         self.isOpen = isOpen
+        self.kind = kind
         self.rule = rule
         self.nextOpen = nextOpen
         self.closes = closes
@@ -53,6 +85,7 @@ package struct WindowDecision: Hashable, Codable, Sendable {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         at = try container.decode(Timestamp.self, forKey: .at)
         isOpen = try container.decode(Bool.self, forKey: .isOpen)
+        kind = try container.decode(WindowRuleKind.self, forKey: .kind)
         rule = try container.decode(String.self, forKey: .rule)
         nextOpen = try container.decodeIfPresent(Timestamp.self, forKey: .nextOpen)
         closes = try container.decodeIfPresent(Timestamp.self, forKey: .closes)
@@ -65,6 +98,7 @@ package struct WindowDecision: Hashable, Codable, Sendable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(at, forKey: .at)
         try container.encode(isOpen, forKey: .isOpen)
+        try container.encode(kind, forKey: .kind)
         try container.encode(rule, forKey: .rule)
         try container.encodeIfPresent(nextOpen, forKey: .nextOpen)
         try container.encodeIfPresent(closes, forKey: .closes)
@@ -77,126 +111,81 @@ package struct WindowDecision: Hashable, Codable, Sendable {
 package struct WindowSegment: Hashable, Codable, Sendable {
     package var start: Timestamp
     package var end: Timestamp
-    package var isOpen: Bool
+    package var kind: WindowRuleKind
     /// As ``WindowDecision/rule``.
     package var rule: String
 
-    package init(start: Timestamp, end: Timestamp, isOpen: Bool, rule: String) {
+    package init(start: Timestamp, end: Timestamp, kind: WindowRuleKind, rule: String) {
         self.start = start
         self.end = end
-        self.isOpen = isOpen
+        self.kind = kind
         self.rule = rule
     }
+
+    package var isOpen: Bool { kind.isOpen }
 }
 
-/// What a window's rules are in instants, for one stretch of time.
-struct WindowPeriods {
-    private struct Period {
-        var start: Timestamp
-        var end: Timestamp
-        /// The number of the open range, closed period or holiday that made it: most are never asked for their name.
-        var source: Int
-    }
-
-    /// Periods by their start. Questions come in the order of time, so what has ended is passed over for good.
-    private struct Track {
-        var periods: [Period] = []
-        var passed = 0
-
-        /// What made the period an instant is in.
-        mutating func source(at instant: Timestamp) -> Int? {
-            while passed < periods.count, periods[passed].end <= instant { passed += 1 }
-            var index = passed
-            while index < periods.count, periods[index].start <= instant {
-                if instant < periods[index].end { return periods[index].source }
-                index += 1
-            }
-            return nil
-        }
-    }
-
-    private let window: DeploymentWindow
+/// The decisions of a stretch of time at regular instants, from one timeline: a month of minutes costs hardly more than
+/// its days.
+package struct WindowDecisions: Sequence, Sendable {
+    private let timeZone: String
     private let rules: TimeZoneRules
     private let from: Timestamp
-    private let until: Timestamp
-    private var open = Track()
-    private var closed = Track()
-    private var holidays = Track()
-    private var holidayNames: [String] = []
-    /// Every instant of the stretch at which a rule may change, with both its ends, ascending.
-    private(set) var edges: [Timestamp]
+    private let to: Timestamp
+    private let step: Int64
+    private let segments: [WindowSegment]
+    /// For each segment the first instant at which being open or closed changes.
+    private let changes: [Timestamp?]
 
-    init(window: DeploymentWindow, from: Timestamp, to: Timestamp, rules: TimeZoneRules) {
-        (self.window, self.rules, self.from, self.until) = (window, rules, from, to)
-        edges = [from, to]
-        // A range over midnight that began the day before may still be open.
-        let firstDay = CivilDate(rules.localTime(at: from)).adding(days: -1)
-        let lastDay = CivilDate(rules.localTime(at: to)).adding(days: 1)
-        addClosed()
-        addHolidays(firstDay, lastDay)
-        addOpen(firstDay, lastDay)
-        for track in [\WindowPeriods.open, \.closed, \.holidays] {
-            self[keyPath: track].periods.sort { $0.start < $1.start }
+    /// Traps where the step is below a millisecond.
+    init(window: DeploymentWindow, from: Timestamp, to: Timestamp, step: Duration, rules: TimeZoneRules) {
+        precondition(step >= .milliseconds(1), "decisions are at least a millisecond apart")
+        timeZone = window.timeZone
+        (self.rules, self.from, self.to) = (rules, from, to)
+        self.step = step.wholeMilliseconds
+        segments = window.timeline(from: from, to: to, rules: rules)
+        var changes: [Timestamp?] = []
+        // What follows the stretch is asked once.
+        var next: Timestamp?
+        if let last = segments.last {
+            let decision = window.decide(at: last.start, rules: rules)
+            next = decision.isOpen ? decision.closes : decision.nextOpen
         }
-        edges.sort()
-        edges = edges.reduce(into: []) { if $0.last != $1 { $0.append($1) } }
-    }
-
-    /// The rule that holds at an instant of the stretch; instants are asked about in ascending order.
-    mutating func rule(at instant: Timestamp) -> (isOpen: Bool, rule: String) {
-        if let number = closed.source(at: instant) { return (false, window.closed[number].rule) }
-        if let number = holidays.source(at: instant) { return (false, "holiday: " + holidayNames[number]) }
-        if let number = open.source(at: instant) { return (true, "\(window.open[number]) \(window.timeZone)") }
-        return (false, "outside the open ranges")
-    }
-
-    private mutating func addClosed() {
-        for (number, period) in window.closed.enumerated() {
-            let (start, end) = period.instants(in: rules)
-            add(start, end ?? Timestamp(milliseconds: .max), number, to: \.closed)
-        }
-    }
-
-    private mutating func addHolidays(_ firstDay: CivilDate, _ lastDay: CivilDate) {
-        var days = window.holidays
-        for calendar in window.calendars {
-            for year in firstDay.year...lastDay.year { days += calendar.holidays(in: year) }
-        }
-        for holiday in days where firstDay <= holiday.date && holiday.date <= lastDay {
-            let start = rules.firstInstant(of: holiday.date.midnight)
-            let end = rules.lastInstant(of: holiday.date.adding(days: 1).midnight)
-            add(start, end, holidayNames.count, to: \.holidays)
-            holidayNames.append(holiday.name)
-        }
-    }
-
-    private mutating func addOpen(_ firstDay: CivilDate, _ lastDay: CivilDate) {
-        var midnight = rules.firstInstant(of: firstDay.midnight)
-        for day in firstDay.daysSinceEpoch...lastDay.daysSinceEpoch {
-            let date = CivilDate(daysSinceEpoch: day)
-            let nextMidnight = rules.firstInstant(of: CivilDate(daysSinceEpoch: day + 1).midnight)
-            defer { midnight = nextMidnight }
-            // The zone leaves this day out (Apia, 30 December 2011).
-            if nextMidnight <= midnight { continue }
-            let weekday = date.weekday
-            for (number, range) in window.open.enumerated() where range.weekdays.contains(weekday) {
-                let start = rules.firstInstant(of: time(range.fromMinute, date))
-                let end = rules.firstInstant(of: time(range.toMinute, date))
-                add(start, end, number, to: \.open)
+        for index in segments.indices.reversed() {
+            if index + 1 < segments.endIndex, segments[index + 1].isOpen != segments[index].isOpen {
+                next = segments[index + 1].start
             }
+            changes.append(next)
+        }
+        self.changes = changes.reversed()
+    }
+
+    package struct Iterator: IteratorProtocol {
+        fileprivate let decisions: WindowDecisions
+        fileprivate var at: Timestamp
+        fileprivate var index = 0
+        fileprivate var type: LocalTimeType
+        /// Until when ``type`` holds.
+        fileprivate var typeEnds: Timestamp
+
+        package mutating func next() -> WindowDecision? {
+            guard at < decisions.to else { return nil }
+            while decisions.segments[index].end <= at { index += 1 }
+            if at >= typeEnds { (type, typeEnds) = decisions.rules.period(at: at) }
+            let segment = decisions.segments[index]
+            let change = decisions.changes[index]
+            let isOpen = segment.isOpen
+            defer { at.milliseconds += decisions.step }
+            return WindowDecision(
+                at: at, isOpen: isOpen, kind: segment.kind, rule: segment.rule, nextOpen: isOpen ? nil : change,
+                closes: isOpen ? change : nil,
+                localTime: CivilTime(secondsAsUTC: at.secondsSinceEpoch + Int64(type.offset)), localType: type,
+                timeZone: decisions.timeZone)
         }
     }
 
-    private func time(_ minute: Int, _ date: CivilDate) -> CivilTime {
-        CivilTime(secondsAsUTC: date.midnight.secondsAsUTC + Int64(minute) * 60)
-    }
-
-    private mutating func add(
-        _ start: Timestamp, _ end: Timestamp, _ source: Int, to track: WritableKeyPath<WindowPeriods, Track>
-    ) {
-        guard start < end, start < until, end > from else { return }
-        self[keyPath: track].periods.append(Period(start: start, end: end, source: source))
-        if start > from { edges.append(start) }
-        if end < until { edges.append(end) }
+    package func makeIterator() -> Iterator {
+        let (type, ends) = rules.period(at: from)
+        return Iterator(decisions: self, at: from, type: type, typeEnds: ends)
     }
 }

@@ -18,6 +18,10 @@ package struct WindowError: Error, Hashable, Sendable {
         case malformedHoliday
         /// The window can never open.
         case neverOpens
+        /// A text is no time, or one that the zone's clocks don't show exactly once.
+        case malformedTime
+        /// A maintenance window that may not be: announced too late, too long, or over.
+        case maintenanceRefused
     }
 
     package var code: Code

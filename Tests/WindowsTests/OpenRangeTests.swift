@@ -17,6 +17,9 @@ import Testing
         ("daily 22:00-02:00", "daily 22:00-02:00", 1320, 1560),
         ("Sun-Sat 22:00-00:00", "daily 22:00-24:00", 1320, 1440),
         (" Tue 00:00-23:59 ", "Tue 00:00-23:59", 0, 1439),
+        ("2nd Tue 22:00-02:00", "2nd Tue 22:00-02:00", 1320, 1560),
+        ("last FRI 12:00-24:00", "last Fri 12:00-24:00", 720, 1440),
+        ("3rd, 1st Mon-Wed 09:00-10:00", "1st,3rd Mon-Wed 09:00-10:00", 540, 600),
     ])
     func `read and write`(text: String, canonical: String, from: Int, to: Int) throws {
         let range = try OpenRange(parsing: text)
@@ -54,6 +57,10 @@ import Testing
         ("Mon 09:00-12:00,13:00-17:00", 15, "range of its own"),
         ("Mon 09:00-12:00 PST", 16, "Mon-Fri"),
         ("Mon ٠٩:00-12:00", 4, "09:00"),
+        ("6th Mon 09:00-10:00", 0, "5th or last"),
+        ("2nd Mno 09:00-10:00", 4, "did you mean Mon?"),
+        ("2nd", 3, "Mon-Fri"),
+        ("2nd 09:00-10:00", 4, "daily or days"),
     ])
     func `errors name the place and the remedy`(text: String, offset: Int, hint: String) throws {
         let error = try #require(throws: WindowError.self) { try OpenRange(parsing: text) }
