@@ -50,13 +50,40 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package var timeZone: Located<String>
         /// Empty: at any time that is not closed.
         package var open: [Located<String>]
+        /// Freezes.
         package var closed: [Closed]
+        package var highTraffic: [Closed]
+        /// Calendars, dates with a name, and paths of files relative to the pipeline file's folder.
         package var holidays: [Located<String>]
+        /// Whether a deployment must be over before the close.
+        package var mustFinish: Bool
+        /// Nil where nothing opens what is closed.
+        package var maintenance: Maintenance?
 
         package struct Closed: Hashable, Codable, Sendable {
-            package var from: Located<String>
-            package var to: Located<String>
+            package enum Times: Hashable, Codable, Sendable {
+                case dates(from: Located<String>, to: Located<String>)
+                case every(days: Located<String>)
+            }
+            package var times: Times
+            /// Nil for the window's own.
+            package var timeZone: Located<String>?
+            /// Empty for a freeze.
+            package var name: String
             package var reason: String
+
+            /// Where the times begin in the file.
+            package var location: SourceLocation {
+                switch times {
+                case .dates(let from, _): from.location
+                case .every(let days): days.location
+                }
+            }
+        }
+
+        package struct Maintenance: Hashable, Codable, Sendable {
+            package var notice: Duration
+            package var longest: Duration
         }
     }
 

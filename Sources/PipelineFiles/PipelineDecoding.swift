@@ -112,13 +112,32 @@ private struct PipelineDecoding {
 
     private mutating func window(_ reader: SectionReader) -> Pipeline.Window? {
         guard let timeZone = reader.located("time_zone") else { return nil }
-        let closed = reader.readers("closed", PipelineKeys.closed).compactMap { entry -> Pipeline.Window.Closed? in
-            guard let from = entry.located("from"), let to = entry.located("to") else { return nil }
-            return Pipeline.Window.Closed(from: from, to: to, reason: entry.string("reason") ?? "")
+        func periods(_ key: String, _ section: Section) -> [Pipeline.Window.Closed] {
+            reader.readers(key, section).compactMap { entry in
+                let times: Pipeline.Window.Closed.Times
+                if let from = entry.located("from"), let to = entry.located("to") {
+                    times = .dates(from: from, to: to)
+                } else if let days = entry.located("every") {
+                    times = .every(days: days)
+                } else {
+                    return nil  // the check has said so
+                }
+                return Pipeline.Window.Closed(
+                    times: times, timeZone: entry.located("time_zone"),
+                    name: section["name"] == nil ? "" : entry.string("name") ?? "",
+                    reason: entry.string("reason") ?? "")
+            }
         }
+        let maintenance = reader.reader("maintenance", PipelineKeys.maintenance)
         return Pipeline.Window(
-            timeZone: timeZone, open: reader.locatedList("open"), closed: closed,
-            holidays: reader.locatedList("holidays"))
+            timeZone: timeZone, open: reader.locatedList("open"), closed: periods("closed", PipelineKeys.closed),
+            highTraffic: periods("high_traffic", PipelineKeys.highTraffic),
+            holidays: reader.locatedList("holidays"), mustFinish: reader.boolean("must_finish") ?? false,
+            maintenance: maintenance.node == nil
+                ? nil
+                : Pipeline.Window.Maintenance(
+                    notice: maintenance.duration("notice") ?? .seconds(86_400),
+                    longest: maintenance.duration("longest") ?? .seconds(8 * 3600)))
     }
 
     private mutating func build(_ reader: SectionReader) -> Pipeline.Build? {

@@ -53,17 +53,50 @@ enum PipelineKeys {
             Key("time_zone", .text(.plain), required: true, "An IANA time zone, such as America/Los_Angeles."),
             Key(
                 "open", .list(.text(.plain), minimum: 1),
-                "Weekly hours, half-open: “Mon-Fri 09:00-17:00”. Default: at any time."),
-            Key("closed", .list(.section(closed)), "Dates on which no deployment starts."),
-            Key("holidays", .list(.text(.plain)), "Calendars of holidays, such as us-federal."),
+                "Hours, half-open: “Mon-Fri 09:00-17:00”, “2nd Tue 22:00-02:00”. Default: at any time."),
+            Key("closed", .list(.section(closed)), "Freezes: times at which no deployment starts."),
+            Key(
+                "high_traffic", .list(.section(highTraffic)),
+                "Times of high traffic, at which no deployment starts either."),
+            Key(
+                "holidays", .list(.text(.plain)),
+                "Closed days: us-federal, a date with a name, or a file of dates relative to this file."),
+            Key(
+                "must_finish", .boolean,
+                "Refuse a deployment that would not be over, soak included, before the close. Default: false."),
+            Key(
+                "maintenance", .section(maintenance),
+                "Allow announced maintenance while it is closed otherwise. Default: none."),
         ])
 
-    static let closed = Section(
-        "window.closed",
+    private static let closedAlternatives = [["from", "to"], ["every"]]
+
+    private static let closedKeys = [
+        Key(
+            "from", .text(.plain),
+            "The first closed day or instant: 2026-12-24, 2026-12-24T15:00, or 12-24 for every year."),
+        Key("to", .text(.plain), "The last closed day, or the instant at which it opens again."),
+        Key(
+            "every", .text(.plain),
+            "Instead of from and to: days, with or without hours, that come again: “Fri 15:00-24:00”, “last Fri”."),
+        Key("time_zone", .text(.plain), "The zone it is written in. Default: the window's."),
+        Key("reason", .text(.plain), "Shown to whoever is refused."),
+    ]
+
+    static let closed = Section("window.closed", alternatives: closedAlternatives, closedKeys)
+
+    static let highTraffic = Section(
+        "window.high_traffic", alternatives: closedAlternatives,
+        [Key("name", .text(.plain), required: true, "What the time is called.")] + closedKeys)
+
+    static let maintenance = Section(
+        "window.maintenance",
         [
-            Key("from", .text(.plain), required: true, "The first day or instant that is closed."),
-            Key("to", .text(.plain), required: true, "The last closed day, or the instant at which it opens again."),
-            Key("reason", .text(.plain), "Shown to whoever is refused."),
+            Key(
+                "notice", .duration(.zero...(.seconds(30 * 86_400))),
+                "How long before its beginning it must be announced. Default: 24h."),
+            Key(
+                "longest", .duration(.seconds(60)...(.seconds(7 * 86_400))), "How long it may last. Default: 8h."),
         ])
 
     static let build = Section(

@@ -28,6 +28,16 @@ package enum PipelineSchema {
         result["properties"] = .object(properties)
         let required = section.keys.filter(\.isRequired).map { JSONValue.string($0.name) }
         if !required.isEmpty { result["required"] = .array(required) }
+        if !section.alternatives.isEmpty {
+            result["oneOf"] = .array(
+                section.alternatives.map { chosen in
+                    let others = section.alternatives.filter { $0 != chosen }.flatMap(\.self)
+                    return [
+                        "required": .array(chosen.map(JSONValue.string)),
+                        "properties": .object(Dictionary(others.map { ($0, false) }) { first, _ in first }),
+                    ]
+                })
+        }
         if section.isChoice {
             result["minProperties"] = 1
             result["maxProperties"] = 1

@@ -95,11 +95,14 @@ struct Section: Sendable {
     var keys: [Key]
     /// Whether exactly one of the keys must be there.
     var isChoice = false
+    /// Sets of keys of which exactly one must be there, and be there whole; empty where there is nothing to choose.
+    var alternatives: [[String]] = []
 
-    init(_ name: String, isChoice: Bool = false, _ keys: [Key]) {
+    init(_ name: String, isChoice: Bool = false, alternatives: [[String]] = [], _ keys: [Key]) {
         self.name = name
         self.keys = keys
         self.isChoice = isChoice
+        self.alternatives = alternatives
     }
 
     subscript(name: String) -> Key? { keys.first { $0.name == name } }

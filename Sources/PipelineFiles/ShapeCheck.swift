@@ -53,6 +53,30 @@ struct ShapeCheck {
                     suggestion: key.description.isEmpty ? "" : "\(key.name): \(key.description)"))
         }
         if section.isChoice { checkChoice(node, present, section) }
+        if !section.alternatives.isEmpty { checkAlternatives(node, present, section) }
+    }
+
+    private mutating func checkAlternatives(
+        _ node: DocumentNode, _ present: [DocumentNode.Entry], _ section: Section
+    ) {
+        let ways = section.alternatives.map { $0.joined(separator: " and ") }.joined(separator: ", or ")
+        func way(of key: String) -> [String]? { section.alternatives.first { $0.contains(key) } }
+        guard let first = present.first(where: { way(of: $0.key) != nil }), let chosen = way(of: first.key) else {
+            report(Diagnostic(.error, at: node.location, "\(section.name) needs \(ways)"))
+            return
+        }
+        if let other = present.first(where: { way(of: $0.key).map { $0 != chosen } ?? false }) {
+            report(
+                Diagnostic(
+                    .error, at: other.keyLocation, "\(section.name) has both “\(first.key)” and “\(other.key)”",
+                    suggestion: "keep \(ways)"))
+        }
+        for key in chosen where node[key] == nil {
+            report(
+                Diagnostic(
+                    .error, at: node.location, "“\(key)” is missing in \(section.name)",
+                    suggestion: section[key].map { "\(key): \($0.description)" } ?? ""))
+        }
     }
 
     private mutating func checkChoice(_ node: DocumentNode, _ present: [DocumentNode.Entry], _ section: Section) {

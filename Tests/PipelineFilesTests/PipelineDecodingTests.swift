@@ -12,6 +12,13 @@ import Testing
         try Pipeline(parsing: text, path: path, environment: environment)
     }
 
+    private static func times(_ period: Pipeline.Window.Closed) -> String {
+        switch period.times {
+        case .dates(let from, let to): "\(from.value) to \(to.value)"
+        case .every(let days): "every \(days.value)"
+        }
+    }
+
     @Test func `the contract's example decodes whole`() throws {
         let pipeline = try Self.parse(Fixtures.text("full.yml"))
         #expect(pipeline.name == "production")
@@ -29,8 +36,7 @@ import Testing
         #expect(window.timeZone.location == SourceLocation(path: Self.path, line: 12, column: 14))
         #expect(window.open.map(\.value) == ["Mon-Fri 09:00-17:00"])
         #expect(window.open[0].location == SourceLocation(path: Self.path, line: 13, column: 10))
-        #expect(window.closed.map(\.from.value) == ["2026-12-24"])
-        #expect(window.closed.map(\.to.value) == ["2027-01-02"])
+        #expect(window.closed.map(Self.times) == ["2026-12-24 to 2027-01-02"])
         #expect(window.closed.map(\.reason) == ["Holidays"])
         #expect(window.holidays.map(\.value) == ["us-federal"])
         guard case .layers(let layers) = pipeline.build else { return #expect(Bool(false), "not layers") }
@@ -93,6 +99,14 @@ import Testing
 
     @Test func `layers, machines by group and single statuses`() throws {
         let pipeline = try Self.parse(Fixtures.text("groups.yml"))
+        let window = try #require(pipeline.window)
+        #expect(window.closed.map(Self.times) == ["11-25 to 12-02", "every Fri 15:00-24:00"])
+        #expect(window.highTraffic.map(\.name) == ["Lunch"] && window.closed.map(\.name) == ["", ""])
+        #expect(window.highTraffic.map(\.timeZone?.value) == ["America/New_York"])
+        #expect(window.highTraffic[0].reason == "orders" && window.highTraffic[0].location.line == 15)
+        #expect(window.holidays.map(\.value) == ["us-federal", "holidays/team.txt"])
+        #expect(window.mustFinish)
+        #expect(window.maintenance?.notice == .seconds(172_800) && window.maintenance?.longest == .seconds(28_800))
         guard case .layers(let layers) = pipeline.build else { return #expect(Bool(false), "not layers") }
         guard case .image(let base) = layers.base else { return #expect(Bool(false), "no base") }
         #expect(base.source == "debian:12-slim")

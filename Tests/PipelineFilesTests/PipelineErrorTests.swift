@@ -145,6 +145,17 @@ extension PipelineErrorTests.Bad {
             "missing in a list", tail: "window: { time_zone: UTC, closed: [{ from: a }] }\n",
             ["5:36: “to” is missing in window.closed"]),
         Self(
+            "a freeze without times", tail: "window: { time_zone: UTC, closed: [{ reason: a }] }\n",
+            ["5:36: window.closed needs from and to, or every"]),
+        Self(
+            "a freeze with two times",
+            tail: "window: { time_zone: UTC, closed: [{ from: 2026-01-01, to: 2026-01-02, every: Fri }] }\n",
+            ["5:72: window.closed has both “from” and “every”"], "keep from and to, or every"),
+        Self(
+            "a time of high traffic without a name",
+            tail: "window: { time_zone: UTC, high_traffic: [{ every: Fri }] }\n",
+            ["5:42: “name” is missing in window.high_traffic"]),
+        Self(
             "two build kinds", build: "  image: a/b:c\n  layers: { copy: [{ from: a, to: /a }] }\n",
             ["6:3: build has two kinds, “image” and “layers”"], "exactly one of image, layers, dockerfile, command"),
         Self(
