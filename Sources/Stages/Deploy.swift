@@ -180,14 +180,14 @@ package struct Deploy: Hashable, Codable, Sendable {
         case (.rolling, _):
             try rollout?.handle(action, answer, &agenda)
             try afterRollout(&agenda)
-        case (.rechecking, .window(let decision)):
-            let isOverridden =
-                request.overrides.isEmergency || request.overrides.skippedGates.contains(GateName.window.rawValue)
-            if !decision.isOpen, !isOverridden {
-                state = .refused(refusal: WindowGate.refusal(decision))
-            } else {
-                if !decision.isOpen { overriddenRule = decision.rule }
+        case (.rechecking, .window), (.rechecking, .failed):
+            switch WindowGate.verdict(on: answer, from: .deploy, request.overrides, at: agenda.now) {
+            case .open: look(&agenda)
+            case .overridden(let rule):
+                overriddenRule = rule
                 look(&agenda)
+            case .refused(let refusal): state = .refused(refusal: refusal)
+            case nil: throw IllegalEvent(state: "\(state)", event: "\(answer)")
             }
         case (.looking, .machines(let fleet)): try looked(fleet, &agenda)
         case (.numbering, .platformRelease(let id, let number)): numbered(id, number, &agenda)
@@ -206,8 +206,8 @@ package struct Deploy: Hashable, Codable, Sendable {
             state = .stopped(changed: [])
         case (.seeking, .failed) where looks < Deploy.maxLooks:
             state = .pausing(action: agenda.perform(.wake(at: agenda.now + Deploy.lookPause)))
-        case (.rechecking, .failed(let failure)), (.looking, .failed(let failure)), (.numbering, .failed(let failure)),
-            (.seeking, .failed(let failure)), (.recording, .failed(let failure)):
+        case (.looking, .failed(let failure)), (.numbering, .failed(let failure)), (.seeking, .failed(let failure)),
+            (.recording, .failed(let failure)):
             state = .refused(
                 refusal: Refusal(
                     failure.code == .unavailable ? .unavailable : .refused, failure.text,

@@ -51,27 +51,78 @@ package struct WindowGate: Hashable, Codable, Sendable {
         _ action: ActionID, _ answer: Answer, _ agenda: inout Agenda
     ) throws(IllegalEvent) {
         guard awaits(action) else { throw IllegalEvent(state: "\(state)", event: "an answer to \(action)") }
-        switch answer {
-        case .window(let decision):
-            if decision.isOpen {
-                state = .passed(rule: decision.rule)
-            } else if overrides.isEmergency || overrides.skippedGates.contains(GateName.window.rawValue) {
-                state = .overridden(rule: decision.rule)
-            } else {
-                state = .refused(refusal: WindowGate.refusal(decision))
-            }
-        case .failed(let failure):
-            state = .refused(
-                refusal: Refusal(.refused, "the deployment window could not be read: \(failure.text)"))
-        default:
-            throw IllegalEvent(state: "\(state)", event: "\(answer)")
+        switch WindowGate.verdict(on: answer, from: .window, overrides, at: agenda.now) {
+        case .open(let rule): state = .passed(rule: rule)
+        case .overridden(let rule): state = .overridden(rule: rule)
+        case .refused(let refusal): state = .refused(refusal: refusal)
+        case nil: throw IllegalEvent(state: "\(state)", event: "\(answer)")
         }
     }
 
-    static func refusal(_ decision: WindowAnswer) -> Refusal {
+    enum Verdict: Hashable {
+        case open(rule: String)
+        /// With what the window would have said.
+        case overridden(rule: String)
+        case refused(Refusal)
+    }
+
+    /// What follows from the window's answer for a run that stands before `part`; nil where it is no answer to this.
+    static func verdict(
+        on answer: Answer, from part: FinishForecast.Part, _ overrides: RunRequest.Overrides, at now: Timestamp
+    ) -> Verdict? {
+        let rule: String
+        let refusal: Refusal
+        switch answer {
+        case .window(let decision):
+            if !decision.isOpen {
+                (rule, refusal) = (decision.rule, closed(decision))
+            } else if let late = tooLate(decision, from: part, at: now) {
+                (rule, refusal) = late
+            } else {
+                return .open(rule: decision.rule)
+            }
+        case .failed(let failure):
+            rule = "it could not be read: \(failure.text)"
+            refusal = Refusal(
+                .refused, "the deployment window could not be read: \(failure.text)",
+                hints: (failure.hint.isEmpty ? [] : [failure.hint]) + [emergency])
+        default: return nil
+        }
+        let isOverridden = overrides.isEmergency || overrides.skippedGates.contains(GateName.window.rawValue)
+        return isOverridden ? .overridden(rule: rule) : .refused(refusal)
+    }
+
+    /// What is said of a rollback that begins now: it is always allowed; nil while the window is open.
+    package static func exemption(_ decision: WindowAnswer) -> String? {
+        guard !decision.isOpen else { return nil }
+        return "outside the deployment window (\(decision.rule)); a rollback is always allowed"
+    }
+
+    private static let emergency = "in an emergency: --emergency --approved-by WHO"
+
+    private static func closed(_ decision: WindowAnswer) -> Refusal {
         let next = decision.nextOpen.map { "; it opens next at \($0)" } ?? "; it never opens again"
         return Refusal(
             .refused, "the deployment window is closed (\(decision.rule))\(next)",
-            hints: ["wait for it, or in an emergency: --emergency --approved-by WHO"])
+            hints: ["wait for it, or " + emergency])
+    }
+
+    /// A release whose soak ends after the close is watched by nobody who may still deploy.
+    private static func tooLate(
+        _ decision: WindowAnswer, from part: FinishForecast.Part, at now: Timestamp
+    ) -> (rule: String, refusal: Refusal)? {
+        guard let forecast = decision.forecast, let closes = decision.closes else { return nil }
+        let expected = forecast.expected(from: part)
+        guard now + expected > closes else { return nil }
+        let rule =
+            "too late to finish: \(forecast.grounds(from: part)); the window closes in \((closes - now).words), "
+            + "at \(closes)"
+        let refusal = Refusal(
+            .refused,
+            "it is too late to finish before the deployment window closes: "
+                + "\(forecast.grounds(from: part)), which is until \(now + expected); it closes at \(closes) "
+                + "(\(decision.rule))",
+            hints: ["begin \(expected.words) before a close (window.must_finish asks for it)", emergency])
+        return (rule, refusal)
     }
 }

@@ -18,8 +18,9 @@ extension Deploy: TabledStage {
         waiting | stop | stopped
         waiting | others | !
         rechecking | window | looking | machines
-        rechecking+emergency | window/closed | looking | machines
-        rechecking | window/closed, failed | refused
+        rechecking | window/fits | looking | machines
+        rechecking+emergency | window/closed, window/late, failed | looking | machines
+        rechecking | window/closed, window/late, failed | refused
         rechecking | stop | stopped
         rechecking | others | !
         looking | machines | numbering | createRelease

@@ -196,6 +196,38 @@ import Verification
         expectUntouched(simulation)
     }
 
+    @Test func `too late to finish names the numbers`() throws {
+        let past = (1...3).map { FinishForecast.PastDeploy(fromWindow: .seconds($0 * 60), fromDeploy: .seconds(20)) }
+        func answer(closesIn: Int) -> WindowAnswer {
+            WindowAnswer(
+                isOpen: true, rule: "Mon-Fri 09:00-17:00", closes: Sample.start + .seconds(closesIn),
+                forecast: FinishForecast(past: past, soak: .seconds(900), assumed: .seconds(400), assumption: "-"))
+        }
+        var late = simulation { $0.hasWindow = true }
+        late.world.windows = [answer(closesIn: 900)]
+        try late.go()
+        let report = try #require(late.run.report)
+        #expect(report.exitCode == 12)
+        for words in ["too late", "longest of the last 3 deploys took 3 m", "15 m of soak", "Mon-Fri 09:00-17:00"] {
+            #expect(report.headline.contains(words), "\(report.headline)")
+        }
+        expectUntouched(late)
+        // The part that is left after the build is shorter, so the same close is no longer too near.
+        var good = simulation { $0.hasWindow = true }
+        good.world.windows = [answer(closesIn: 3600), answer(closesIn: 1100)]
+        try good.go()
+        #expect(good.run.report?.outcome == .verified, "\(good.run.report?.headline ?? "")")
+        var emergency = simulation(overrides: .init(isEmergency: true, approvedBy: "Grace")) { $0.hasWindow = true }
+        emergency.world.windows = [answer(closesIn: 900)]
+        try emergency.go()
+        #expect(emergency.run.report?.overrides.first?.wouldHaveSaid.contains("too late to finish") == true)
+    }
+
+    @Test func `what a rollback says outside the window`() {
+        #expect(WindowGate.exemption(Self.open) == nil)
+        #expect(WindowGate.exemption(Self.closed)?.contains("a rollback is always allowed") == true)
+    }
+
     @Test func `a window that closes during the build refuses right before the first change`() throws {
         var simulation = simulation { $0.hasWindow = true }
         simulation.world.windows = [Self.open, Self.closed]

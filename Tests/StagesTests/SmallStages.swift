@@ -16,9 +16,10 @@ extension WindowGate: TabledStage {
         waiting | stop | stopped
         waiting | others | !
         asking | window | passed
-        asking | window/closed, failed | refused
-        asking+emergency | window/closed | overridden
-        asking+skipped | window/closed | overridden
+        asking | window/fits | passed
+        asking | window/closed, window/late, failed | refused
+        asking+emergency | window/closed, window/late, failed | overridden
+        asking+skipped | window/closed, window/late, failed | overridden
         asking | stop | stopped
         asking | others | !
         passed | stop | =

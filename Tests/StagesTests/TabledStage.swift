@@ -48,6 +48,14 @@ enum StageTable {
             return .window(
                 decision: WindowAnswer(
                     isOpen: false, rule: "Mon-Fri 09:00-17:00", nextOpen: Sample.start + .seconds(3600), closes: nil))
+        case ("window", "late"), ("window", "fits"):
+            // A run that is asked a second after the start is over 2 minutes later.
+            let closes = Sample.start + .seconds(parts[1] == "fits" ? 121 : 120)
+            let past = FinishForecast.PastDeploy(fromWindow: .seconds(60), fromDeploy: .seconds(60))
+            return .window(
+                decision: WindowAnswer(
+                    isOpen: true, rule: "Mon-Fri 09:00-17:00", closes: closes,
+                    forecast: FinishForecast(past: [past], soak: .seconds(60), assumed: .zero, assumption: "")))
         case ("machines", "empty"): return .machines(list: [])
         case ("machines", "new"): return .machines(list: (1...3).map(deployed))
         case ("machines", "mixed"):
