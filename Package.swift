@@ -101,6 +101,9 @@ let package = Package(
             name: "journal-benchmark", dependencies: ["Journals", "Model", "Orchestration"],
             path: "Benchmarks/JournalBenchmark",
             swiftSettings: strict),
+        .executableTarget(
+            name: "window-benchmark", dependencies: ["Model", "Windows"], path: "Benchmarks/WindowBenchmark",
+            swiftSettings: strict),
         // What tests share.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .executableTarget(
@@ -109,7 +112,7 @@ let package = Package(
         .target(
             name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
             path: "Tests/CoreTestSupport", swiftSettings: strict),
-        tests(of: "Commands", ["FlySimulator", "Model", "TestSupport", "airboss"]),
+        tests(of: "Commands", ["FlySimulator", "Model", "PipelineFiles", "Ports", "TestSupport", "airboss"]),
         tests(of: "Model"),
         tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
         tests(of: "Rollouts", ["CoreTestSupport", "Model"]),

@@ -66,15 +66,10 @@ struct ValidateCommand: AsyncParsableCommand {
         do throws(PipelineFileErrors) {
             let loaded = try PipelineLoader.load(path: path, environment: options.environment)
             var diagnostics = loaded.diagnostics
-            if let window = loaded.pipeline.window {
-                do throws(AirbossError) {
-                    _ = try LiveWindow(window, environment: options.environment, now: Timestamp.fromSystemClock())
-                } catch {
-                    diagnostics.append(
-                        Diagnostic(
-                            .error, at: window.timeZone.location, error.message, suggestion: error.hint))
-                }
-            }
+            diagnostics +=
+                LiveWindow.read(
+                    loaded.pipeline, environment: options.environment, now: Timestamp.fromSystemClock()
+                ).diagnostics
             return diagnostics
         } catch {
             return error.diagnostics

@@ -97,15 +97,17 @@ struct RunSession {
         let token = try FlyToken(environment: context.environment)
         let http = HTTPClient(.init(userAgent: "airboss/\(Version.current)"))
         let repository = try await openRepository(for: kind)
+        let window = try window(for: kind, at: clock.now)
+        let store = try await options.openStore(for: context)
         let equipment = Equipment(
             clock: clock, endpoints: endpoints, token: token, http: http,
             platform: FlyClient(
                 endpoints: endpoints, token: token, http: http, userAgent: "airboss/\(Version.current)",
                 observer: options.callObserver),
-            repository: repository, actor: await actorName(repository),
-            channels: try context.noticeChannels(of: kind) { view.warn($0) }, window: try window(at: clock.now),
+            repository: repository, actor: await RunSession.actorName(repository, context.environment),
+            channels: try context.noticeChannels(of: kind) { view.warn($0) }, window: RunSession.reading(store, window),
             layers: kind == .rollback || kind == .recover ? nil : try context.imageLayers(),
-            store: try await options.openStore(for: context), holder: Holder.process(at: clock.now))
+            store: store, holder: Holder.process(at: clock.now))
         do {
             let report = try await body(equipment)
             await http.shutdown()
@@ -117,9 +119,21 @@ struct RunSession {
         }
     }
 
-    private func window(at now: Timestamp) throws(AirbossError) -> any WindowPort {
-        guard let description = context.pipeline.window else { return NoWindow() }
-        return try LiveWindow(description, environment: context.environment, now: now)
+    /// The window as the files have it. Nothing in it keeps anybody from going back.
+    private func window(for kind: RunKind, at now: Timestamp) throws(AirbossError) -> any WindowPort {
+        do {
+            return try LiveWindow(context.pipeline, environment: context.environment, now: now) ?? NoWindow()
+        } catch {
+            guard kind == .rollback || kind == .recover else { throw error }
+            view.warn("the deployment window can't be read: \(error.location): \(error.message)")
+            return UnreadableWindow(reason: error)
+        }
+    }
+
+    private static func reading(_ store: any StateStore, _ window: any WindowPort) -> any WindowPort {
+        guard var live = window as? LiveWindow else { return window }
+        live.store = store
+        return live
     }
 
     private func openRepository(for kind: RunKind) async throws -> GitRepository? {
@@ -135,8 +149,7 @@ struct RunSession {
     }
 
     /// Who runs this: GitHub's actor, else git's user, else the user of the shell.
-    private func actorName(_ repository: GitRepository?) async -> String {
-        let environment = context.environment
+    static func actorName(_ repository: GitRepository?, _ environment: [String: String]) async -> String {
         if let actor = environment["GITHUB_ACTOR"], !actor.isEmpty { return actor }
         // A repository whose config can't be read names nobody; the shell's user is asked next.
         if let user = try? await repository?.user, !user.name.isEmpty { return user.name }
@@ -216,8 +229,13 @@ struct RunSession {
         defer { heartbeat.cancel() }
         _ = await StoredOutbox(store: store).deliverOverdue(of: request.pipeline, with: sender, at: clock.now)
         view.begin(request)
-        let advice = context.diagnostics.filter { $0.severity == .warning }.map {
+        var advice = context.diagnostics.filter { $0.severity == .warning }.map {
             "\($0.location): \($0.message)" + ($0.suggestion.isEmpty ? "" : "; \($0.suggestion)")
+        }
+        if request.kind == .rollback, case .window(let decision) = await equipment.window.answer(at: clock.now),
+            let exemption = WindowGate.exemption(decision)
+        {
+            advice.append(exemption)
         }
         for text in advice { view.warn(text) }
         let signals = Signals()
@@ -322,7 +340,9 @@ struct RunSession {
 
     private func unfinished(_ equipment: Equipment) async throws -> [RunRecord] {
         do throws(StateError) {
+            // What a dead process left of an announcement is nothing to go on with.
             return try await equipment.store.unfinishedRuns(context.pipeline.app)
+                .filter { $0.header.kind != MaintenanceRecords.kind }
         } catch {
             throw error.asAirbossError
         }
