@@ -43,6 +43,7 @@ let nio: [Target.Dependency] = [
 let decisions: [Target.Dependency] = [
     "CoreTestSupport", "FlyWorld", "Model", "PipelineFiles", "Rollouts", "Stages", "Verification",
 ]
+let records: [Target.Dependency] = ["Journals", "PipelineFiles", "Windows"]
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
@@ -112,7 +113,7 @@ let package = Package(
         .target(
             name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
             path: "Tests/CoreTestSupport", swiftSettings: strict),
-        tests(of: "Commands", ["FlySimulator", "Model", "PipelineFiles", "Ports", "TestSupport", "airboss"]),
+        tests(of: "Commands", ["FlySimulator", "Model", "TestSupport", "airboss"] + records),
         tests(of: "Model"),
         tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
         tests(of: "Rollouts", ["CoreTestSupport", "Model"]),

@@ -4,7 +4,6 @@
 import Foundation
 import Model
 import PipelineFiles
-import Ports
 import Testing
 
 @testable import Commands
@@ -120,7 +119,8 @@ struct WindowTests {
         let base = workshop.pipeline().split(separator: "\n", omittingEmptySubsequences: false).count
         for wanted in [
             ("bad.yml:\(base + 1)", "did you mean America/Los_Angeles?"),
-            ("bad.yml:\(base + 3)", "ends before it begins"), ("bad.yml:\(base + 3)", "did you mean Europe/Berlin?"),
+            ("bad.yml:\(base + 3)", "ends before it begins"), ("bad.yml:\(base + 3)", "did you mean Europe/Berlin"),
+            ("bad.yml:\(base + 3)", "did you mean Friday?"),
             ("bad.yml:\(base + 4)", "did you mean us-federal?"), ("bad.yml:\(base + 4)", "missing.txt can't be read"),
             ("holidays.txt:3", "“25.12.2026” is no date"), ("holidays.txt:4", "there is no day 2026-02-30"),
         ] {

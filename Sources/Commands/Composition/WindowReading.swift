@@ -90,8 +90,8 @@ private struct WindowReading {
         if let name = period.timeZone {
             let database = database
             zone = attempt(name.location) { () throws(WindowError) in try database.rules(for: name.value) }
-            if zone == nil { return nil }
         }
+        // Without its zone the period is still read, for what else is wrong in it.
         let own = zone
         let read = attempt(period.location) { () throws(WindowError) in
             let read =
@@ -104,6 +104,7 @@ private struct WindowReading {
             if let windowRules { try read.validate(in: windowRules) }
             return read
         }
+        if period.timeZone != nil, own == nil { return nil }
         if let read, let rules = own ?? windowRules, let end = read.ends(in: rules), end <= now {
             warn(period.location, "this period is over since \(rules.described(end))", "remove it")
         }
