@@ -54,16 +54,7 @@ struct GlobalOptions: ParsableArguments {
 
     /// Opens the store that the flag, the environment, or the pipeline names, in this order.
     func openStore(for context: PipelineContext?) async throws -> any StateStore {
-        let url: String
-        if let state {
-            url = state
-        } else if let variable = environment["AIRBOSS_STATE"], !variable.isEmpty {
-            url = variable
-        } else if let context {
-            url = try context.resolve(context.pipeline.state.url)
-        } else {
-            url = "sqlite:.airboss/state.sqlite"
-        }
+        let url = try storeURL(for: context)
         do throws(StateError) {
             // A relative path belongs to the project, not to the folder somebody happens to stand in.
             return try await StateStores.open(url, relativeTo: projectFolder(context))
@@ -72,7 +63,14 @@ struct GlobalOptions: ParsableArguments {
         }
     }
 
-    private func projectFolder(_ context: PipelineContext?) -> String {
+    /// The URL of the store that the flag, the environment, or the pipeline names.
+    func storeURL(for context: PipelineContext?) throws -> String {
+        if let state { return state }
+        if let variable = environment["AIRBOSS_STATE"], !variable.isEmpty { return variable }
+        return try context.map { try $0.resolve($0.pipeline.state.url) } ?? "sqlite:.airboss/state.sqlite"
+    }
+
+    func projectFolder(_ context: PipelineContext?) -> String {
         let folder = context?.folder ?? pipelinesFolder
         return folder == "." ? "." : folder + "/.."
     }

@@ -149,7 +149,7 @@ struct RehearseCommand: AsyncParsableCommand {
         request.settings.healthyElsewhere = []
         let subject = RehearsalSubject(request: request, fleet: fleet, faults: try chosenFaults())
         return Subject(
-            context: context, subject: subject, rehearsal: Rehearsal([subject.scenario], faults: subject.faults))
+            context: context, subject: subject, rehearsal: Rehearsal(subject))
     }
 
     private func channels(of pipeline: Pipeline) -> [NoticeOrder.Channel] {

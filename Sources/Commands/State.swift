@@ -41,7 +41,7 @@ struct StateMigrateCommand: AsyncParsableCommand {
 
     func run() async throws {
         let migration = try await StateStores.migrate(
-            url ?? options.storeURL, relativeTo: options.storeFolder)
+            try url ?? options.storeURL(for: nil), relativeTo: options.projectFolder(nil))
         switch options.output {
         case .json:
             let document: JSONValue = [
@@ -81,7 +81,7 @@ struct StateCheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let check = try await StateStores.check(
-            url ?? options.storeURL, relativeTo: options.storeFolder,
+            try url ?? options.storeURL(for: nil), relativeTo: options.projectFolder(nil),
             at: .fromSystemClock(), silence: RunSession.holderSilence)
         switch options.output {
         case .json: StandardStreams.output(StateCheckCommand.json(check).text(pretty: true) + "\n")
@@ -174,7 +174,7 @@ struct StateCopyCommand: AsyncParsableCommand {
     func run() async throws {
         let showsProgress = options.output == .text && StandardStreams.isErrorTerminal
         let copy = try await StateStores.copy(
-            from: from, to: to, relativeTo: options.storeFolder, at: .fromSystemClock(),
+            from: from, to: to, relativeTo: options.projectFolder(nil), at: .fromSystemClock(),
             silence: RunSession.holderSilence
         ) { progress in
             guard showsProgress else { return }
@@ -207,16 +207,4 @@ struct StateCopyCommand: AsyncParsableCommand {
                     + "Point AIRBOSS_STATE, or state.url in the pipelines, at the new store.\n")
         }
     }
-}
-
-extension GlobalOptions {
-    /// The URL of the store where no pipeline is named.
-    fileprivate var storeURL: String {
-        if let state { return state }
-        if let variable = environment["AIRBOSS_STATE"], !variable.isEmpty { return variable }
-        return "sqlite:.airboss/state.sqlite"
-    }
-
-    /// Where relative paths of stores start: in the project, wherever somebody happens to stand.
-    fileprivate var storeFolder: String { pipelinesFolder == "." ? "." : pipelinesFolder + "/.." }
 }

@@ -90,7 +90,8 @@ import Testing
         return complaints
     }
 
-    @Test(arguments: Story.allCases) func `killed at any step, recovered from its journal`(_ story: Story) throws {
+    /// Kills the run of a story after each of its steps, and lets `recover` go on with what is left.
+    private func killEverywhere(_ story: Story, recover: (inout Simulation) throws -> Void) throws {
         var whole = Self.simulation(story)
         var killed = 0
         while !whole.run.isFinished {
@@ -102,7 +103,7 @@ import Testing
                 simulation.reseed(UInt64(killed * 2 + seed))
                 let state = simulation.run.state
                 try simulation.crash()
-                try simulation.recoverWarm()
+                try recover(&simulation)
                 try simulation.go()
                 try simulation.settle()
                 let complaints = complaints(simulation, story)
@@ -113,30 +114,18 @@ import Testing
         #expect(killed > 20)
     }
 
+    @Test(arguments: Story.allCases) func `killed at any step, recovered from its journal`(_ story: Story) throws {
+        try killEverywhere(story) { try $0.recoverWarm() }
+    }
+
     @Test(arguments: Story.allCases) func `killed at any step, recovered from the platform alone`(_ story: Story) throws
     {
-        var whole = Self.simulation(story)
-        var killed = 0
-        while !whole.run.isFinished {
-            // Each step: a call arrives, an answer comes back, time passes.
-            try whole.step()
-            guard !whole.history.isEmpty, !whole.run.isFinished else { continue }
-            for seed in 0..<2 {
-                var simulation = whole
-                simulation.reseed(UInt64(killed * 2 + seed))
-                let state = simulation.run.state
-                try simulation.crash()
-                var request = Sample.request(.recover) { $0 = whole.run.request.settings }
-                request.run = "02RECOVERY"
-                simulation.world.records = []
-                simulation.recoverCold(request)
-                try simulation.go()
-                try simulation.settle()
-                let complaints = complaints(simulation, story)
-                #expect(complaints.isEmpty, "killed after event \(whole.history.count) in \(state), seed \(seed)")
-            }
-            killed += 1
+        try killEverywhere(story) { simulation in
+            let settings = simulation.run.request.settings
+            var request = Sample.request(.recover) { $0 = settings }
+            request.run = "02RECOVERY"
+            simulation.world.records = []
+            simulation.recoverCold(request)
         }
-        #expect(killed > 20)
     }
 }

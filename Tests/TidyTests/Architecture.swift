@@ -6,9 +6,10 @@ enum Architecture {
     /// Targets that decide and never do.
     static let pure: Set<String> = [
         "Model", "Verification", "Rollouts", "Windows", "PipelineFiles", "FlyWorld", "Stages",
+        "Rehearsal",
     ]
     /// Pure targets whose decisions must be the same whenever they are replayed.
-    static let replayed: Set<String> = ["Model", "Rollouts", "Verification", "Stages", "FlyWorld"]
+    static let replayed: Set<String> = ["Model", "Rollouts", "Verification", "Stages", "FlyWorld", "Rehearsal"]
     /// Pure targets with a small file loader beside their decoder.
     static let loaders: Set<String> = ["PipelineFiles", "Windows"]
     /// One target for each thing outside.

@@ -19,7 +19,7 @@ package struct Rehearsal: Sendable {
 
     /// The user's own pipeline on a fleet like their own.
     package init(_ subject: RehearsalSubject) {
-        self.init([Scenario(subject)], faults: subject.faults)
+        self.init([subject.scenario], faults: subject.faults)
     }
 
     /// The plan of a seed, and the scenario that it is for.
