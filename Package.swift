@@ -81,6 +81,7 @@ let package = Package(
         room("HTTPTransport", ["CCurl"]),
         room("FlyPlatform", ["HTTPTransport", "Model"]),
         room("GitHistory", ["CGit2", "Model"]),
+        room("GitHub", ["HTTPTransport", "Model", "Ports"]),
         room("Images", ["HTTPTransport", "Model", crypto]),
         room("Journals", ["CPostgres", "Model", grdb, crypto]),
         room("Notifications", ["HTTPTransport", "Model", "Ports", mustache]),
@@ -93,7 +94,7 @@ let package = Package(
         room(
             "Commands",
             [
-                "FlyPlatform", "FlySimulator", "GitHistory", "HTTPTransport", "Images", "Journals", "Model",
+                "FlyPlatform", "FlySimulator", "GitHistory", "GitHub", "HTTPTransport", "Images", "Journals", "Model",
                 "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rehearsal", "Rollouts", "Stages",
                 "Verification", "Windows", argumentParser,
             ]),
@@ -124,6 +125,7 @@ let package = Package(
         tests(of: "FlySimulator", ["FlyWorld", "Model", "simulator-guest-fixture", crypto, hummingbird] + nio),
         tests(of: "FlyWorld", ["Model"]),
         tests(of: "GitHistory", ["Model"]),
+        tests(of: "GitHub", ["HTTPTransport", "Model", "Ports", "TestSupport"]),
         tests(of: "HTTPTransport", ["TestSupport"]),
         tests(of: "Images", ["HTTPTransport", "Model"]),
         tests(of: "Journals", ["Model", grdb]),

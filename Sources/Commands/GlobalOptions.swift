@@ -3,6 +3,7 @@
 
 internal import ArgumentParser
 internal import FlyPlatform
+internal import GitHub
 internal import FoundationEssentials
 internal import Journals
 internal import Model
@@ -45,6 +46,16 @@ struct GlobalOptions: ParsableArguments {
             let status = call.status.map(String.init) ?? "no answer"
             let took = TerminalText.duration(call.duration)
             StandardStreams.error("  fly: \(call.method) \(call.pathTemplate) \(status) in \(took) \(call.requestID)\n")
+        }
+    }
+
+    /// Where calls of GitHub are told with `--verbose`.
+    var githubObserver: (@Sendable (GitHubCallRecord) -> Void)? {
+        guard verbose else { return nil }
+        return { call in
+            let status = call.status.map(String.init) ?? "no answer"
+            let took = TerminalText.duration(call.duration)
+            StandardStreams.error("  github: \(call.method) \(call.template) \(status) in \(took)\n")
         }
     }
 

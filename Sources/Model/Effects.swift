@@ -31,6 +31,7 @@ package struct Action: Hashable, Codable, Sendable {
 package enum Effect: Hashable, Codable, Sendable {
     case platform(call: PlatformCall)
     case git(query: GitQuery)
+    case github(call: GitHubCall)
     case image(task: ImageTask)
     case probe(request: Probe)
     case window
@@ -253,6 +254,8 @@ package enum Answer: Hashable, Codable, Sendable {
     /// Paths that differ from the commit; empty where the work tree is clean.
     case dirtyPaths(paths: [String])
     case changes(changes: ChangeSet)
+    case checks(found: CommitChecks)
+    case pullRequests(list: [PullRequest])
     case image(image: BuiltImage)
     case probe(result: ProbeResult)
     case window(decision: WindowAnswer)

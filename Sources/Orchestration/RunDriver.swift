@@ -9,6 +9,7 @@ package import Stages
 package struct RunPorts: Sendable {
     package var platform: any PlatformPort
     package var source: any SourcePort
+    package var github: any GitHubPort
     package var images: any ImagePort
     package var probes: any ProbePort
     package var window: any WindowPort
@@ -16,11 +17,12 @@ package struct RunPorts: Sendable {
     package var notices: any NoticePort
 
     package init(
-        platform: any PlatformPort, source: any SourcePort, images: any ImagePort, probes: any ProbePort,
-        window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort
+        platform: any PlatformPort, source: any SourcePort, github: any GitHubPort, images: any ImagePort,
+        probes: any ProbePort, window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort
     ) {
         self.platform = platform
         self.source = source
+        self.github = github
         self.images = images
         self.probes = probes
         self.window = window
@@ -147,6 +149,7 @@ package struct RunDriver: Sendable {
         switch effect {
         case .platform(let call): return await ports.platform.answer(call)
         case .git(let query): return await ports.source.answer(query)
+        case .github(let call): return await ports.github.answer(call)
         case .image(let task): return await ports.images.answer(task)
         case .probe(let probe): return await ports.probes.answer(probe)
         case .window: return await ports.window.answer(at: clock.now)

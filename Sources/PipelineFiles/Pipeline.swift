@@ -13,6 +13,7 @@ package struct Pipeline: Hashable, Codable, Sendable {
     /// The path of fly.toml, resolved against the pipeline file's folder.
     package var flyToml: String
     package var source: Source
+    package var github: GitHub
     package var gates: Gates
     /// Nil where deployments may start at any time.
     package var window: Window?
@@ -36,9 +37,18 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package var branch: EnvironmentText?
     }
 
+    package struct GitHub: Hashable, Codable, Sendable {
+        /// `owner/name`; nil: the job's own, or the one that the source's remote `origin` names.
+        package var repository: EnvironmentText?
+    }
+
     package struct Gates: Hashable, Codable, Sendable {
         package var cleanWorktree: Bool
         package var checks: [String]
+        /// How long checks that are under way are waited for.
+        package var waitForChecks: Duration
+        /// Conclusions of a check that count as passed.
+        package var checksAccept: [String]
         /// Names of pipelines, or URLs.
         package var healthy: [EnvironmentText]
         package var approvals: Int

@@ -49,6 +49,7 @@ private struct PipelineDecoding {
         if let app { checkAppName(app) }
         let build = self.build(root.reader("build", PipelineKeys.build))
         let source = self.source(root.reader("source", PipelineKeys.source))
+        let github = self.github(root.reader("github", PipelineKeys.githubRepository))
         let gates = self.gates(root.reader("gates", PipelineKeys.gates))
         let window = self.window(root.reader("window", PipelineKeys.window))
         let deploy = self.deploy(root.reader("deploy", PipelineKeys.deploy))
@@ -59,8 +60,8 @@ private struct PipelineDecoding {
         guard let app, let flyToml, let build else { return nil }
         return Pipeline(
             name: FilePaths.stem(of: path), path: path, app: AppName(app),
-            flyToml: FilePaths.join(FilePaths.folder(of: path), flyToml), source: source, gates: gates, window: window,
-            build: build, deploy: deploy, verify: verify, rollback: rollback, notify: notify,
+            flyToml: FilePaths.join(FilePaths.folder(of: path), flyToml), source: source, github: github,
+            gates: gates, window: window, build: build, deploy: deploy, verify: verify, rollback: rollback, notify: notify,
             state: Pipeline.State(
                 url: url ?? EnvironmentText(Pipeline.State.defaultURL, at: start), isStated: url != nil),
             unsupportedFeatures: unsupported, warnings: warnings, locations: check.locations)
@@ -92,16 +93,23 @@ private struct PipelineDecoding {
             repository: reader.text("repository") ?? EnvironmentText(".", at: start), branch: reader.text("branch"))
     }
 
+    private mutating func github(_ reader: SectionReader) -> Pipeline.GitHub {
+        let repository = reader.text("repository")
+        if let repository, repository.variables.isEmpty,
+            repository.source.split(separator: "/", omittingEmptySubsequences: false).count(where: { !$0.isEmpty }) != 2
+        {
+            fail("github.repository", "“repository” is not a repository's name", "write it as owner/name")
+        }
+        return Pipeline.GitHub(repository: repository)
+    }
+
     private mutating func gates(_ reader: SectionReader) -> Pipeline.Gates {
         let gates = Pipeline.Gates(
             cleanWorktree: reader.boolean("clean_worktree") ?? true, checks: reader.strings("checks"),
+            waitForChecks: reader.duration("wait_for_checks") ?? .seconds(600),
+            checksAccept: reader.value("checks_accept") == nil ? ["success"] : reader.strings("checks_accept"),
             healthy: reader.texts("healthy"), approvals: reader.integer("approvals") ?? 0,
             secrets: reader.strings("secrets"))
-        if !gates.checks.isEmpty {
-            lack(
-                "gates.checks", "CI checks cannot be asked for in this version, and are never assumed to have passed",
-                "remove gates.checks, and let the job that calls airboss depend on them")
-        }
         if gates.approvals > 0 {
             lack(
                 "gates.approvals", "approvals cannot be asked for in this version, and are never assumed",

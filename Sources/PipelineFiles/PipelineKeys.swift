@@ -17,6 +17,7 @@ enum PipelineKeys {
                 "fly_toml", .text(.environment), required: true,
                 "The app's fly.toml, relative to this file. It describes the machines."),
             Key("source", .section(source), "Where the commits come from."),
+            Key("github", .section(githubRepository), "Which repository on GitHub is asked."),
             Key("gates", .section(gates), "What must hold before anything is changed."),
             Key("window", .section(window), "When deployments may start. Default: at any time."),
             Key("build", .section(build), required: true, "How a commit becomes an image: exactly one kind."),
@@ -36,11 +37,27 @@ enum PipelineKeys {
             Key("branch", .text(.environment), "The branch the commit must be on. Default: any."),
         ])
 
+    static let githubRepository = Section(
+        "github",
+        [
+            Key(
+                "repository", .text(.environment),
+                "The repository as owner/name. Default: GITHUB_REPOSITORY, else what the remote “origin” names.")
+        ])
+
     static let gates = Section(
         "gates",
         [
             Key("clean_worktree", .boolean, "Refuse when the work tree has changes. Default: true."),
-            Key("checks", .list(.text(.plain)), "Names of CI checks that must have passed on the commit."),
+            Key(
+                "checks", .list(.text(.plain)),
+                "CI checks that must have passed on the commit: names of check runs, contexts of statuses, or app/name."),
+            Key(
+                "wait_for_checks", .duration(Duration.zero...day),
+                "How long checks that are under way are waited for. Default: 10m."),
+            Key(
+                "checks_accept", .list(.choice(["success", "neutral", "skipped"]), minimum: 1),
+                "Conclusions of a check that count as passed. Default: [success]."),
             Key("healthy", .list(.text(.environment)), "Pipelines or URLs that must be healthy now."),
             Key("approvals", .integer(0...20), "How many people must approve. Default: 0."),
             Key(

@@ -15,6 +15,11 @@ package protocol SourcePort: Sendable {
     func answer(_ query: GitQuery) async -> Answer
 }
 
+/// GitHub, for one repository. Failures come back as answers: a machine decides what they mean.
+package protocol GitHubPort: Sendable {
+    func answer(_ call: GitHubCall) async -> Answer
+}
+
 /// Images and the registry they are in.
 package protocol ImagePort: Sendable {
     func answer(_ task: ImageTask) async -> Answer

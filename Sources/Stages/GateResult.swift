@@ -10,6 +10,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     case commit
     case branch
     case cleanWorktree = "clean-worktree"
+    case checks
     case secrets
     case healthyElsewhere = "healthy"
     case fleet
@@ -22,7 +23,8 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     package var canBeSkipped: Bool {
         switch self {
         case .token, .app, .commit: false
-        case .branch, .cleanWorktree, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack, .healthURL, .window:
+        case .branch, .cleanWorktree, .checks, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack,
+            .healthURL, .window:
             true
         }
     }

@@ -47,12 +47,14 @@ package struct PreValidation: Hashable, Codable, Sendable {
     package private(set) var facts = Facts()
     package private(set) var gates: [GateName: GateResult] = [:]
     private var routes: [ActionID: Question] = [:]
+    /// CI's word on the commit; nil where the pipeline asks for none, and until the commit is known.
+    private var checks: ChecksGate?
     private var sickElsewhere: [String] = []
     private let request: RunRequest
 
     package init(_ request: RunRequest) { self.request = request }
 
-    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
+    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil || checks?.awaits(action) == true }
 
     /// Overrides that took effect, with what each gate would have said.
     package var overrides: [Override] {
@@ -86,12 +88,18 @@ package struct PreValidation: Hashable, Codable, Sendable {
         switch state {
         case .waiting, .asking:
             routes = [:]
+            checks?.stop()
             state = .stopped
         case .passed, .refused, .stopped: break
         }
     }
 
     package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
+        if case .asking = state, checks?.awaits(action) == true {
+            try checks?.handle(action, answer, &agenda)
+            settle(&agenda)
+            return
+        }
         guard case .asking = state, let question = routes.removeValue(forKey: action) else {
             throw IllegalEvent(state: "\(state)", event: "an answer to \(action)")
         }
@@ -113,6 +121,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 ask(.branch, .git(query: .isOnBranch(commit: commit.id, branch: branch)), &agenda)
             }
             askForChanges(&agenda)
+            askForChecks(of: commit, &agenda)
         case (.branch, .onBranch(let isOn, let reference)):
             let branch = request.settings.branch ?? ""
             if isOn {
@@ -258,6 +267,25 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private func runsWholly(_ release: ReleaseRecord?) -> Bool {
         guard let release else { return true }
         return facts.fleet.filter(\.isManaged).allSatisfy { $0.imageDigest == release.digest }
+    }
+
+    private mutating func askForChecks(of commit: Commit, _ agenda: inout Agenda) {
+        guard let policy = request.settings.checks else { return }
+        let isSkipped = request.overrides.skippedGates.contains(GateName.checks.rawValue)
+        var gate = ChecksGate(policy, of: commit, pipeline: request.pipeline, isSkipped: isSkipped)
+        gate.begin(&agenda)
+        checks = gate
+    }
+
+    /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway.
+    private mutating func haveChecksSettled(_ agenda: inout Agenda) -> Bool {
+        guard checks != nil, gates[.checks] == nil else { return true }
+        if routes.isEmpty, gates.values.contains(where: { $0.verdict == .refused || $0.verdict == .unanswered }) {
+            checks?.giveUp(&agenda)
+        }
+        guard case .settled(let result) = checks?.state else { return false }
+        set(.checks, result.verdict, result.detail, hint: result.hint, &agenda)
+        return true
     }
 
     private mutating func askForChanges(_ agenda: inout Agenda) {
@@ -464,7 +492,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     }
 
     private mutating func settle(_ agenda: inout Agenda) {
-        guard routes.isEmpty else { return }
+        guard haveChecksSettled(&agenda), routes.isEmpty else { return }
         // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
         if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
             set(

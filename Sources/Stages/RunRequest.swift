@@ -44,6 +44,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var branch: String?
         package var requiresCleanWorktree: Bool
         package var requiredSecrets: [String]
+        /// CI checks that must have passed on the commit; nil where none are asked for.
+        package var checks: ChecksPolicy?
         /// What must be healthy now, elsewhere.
         package var healthyElsewhere: [HealthProbe]
         package var hasWindow: Bool
@@ -68,7 +70,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
 
         package init(
             branch: String? = nil, requiresCleanWorktree: Bool = false, requiredSecrets: [String] = [],
-            healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build, flyToml: FlyToml,
+            checks: ChecksPolicy? = nil, healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build, flyToml: FlyToml,
             maxUnavailable: RollingRollout.MaxUnavailable = .count(machines: 1), servingFloor: Int? = nil,
             waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:], verify: VerifyPlan,
             rollsBackAutomatically: Bool = true, rollbackWithin: Duration? = nil, migrationPaths: [String] = [],
@@ -77,6 +79,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.branch = branch
             self.requiresCleanWorktree = requiresCleanWorktree
             self.requiredSecrets = requiredSecrets
+            self.checks = checks
             self.healthyElsewhere = healthyElsewhere
             self.hasWindow = hasWindow
             self.build = build

@@ -12,6 +12,8 @@ extension Effect {
         case .git(.isOnBranch): "branch"
         case .git(.isClean): "clean"
         case .git(.changes): "changes"
+        case .github(.checks): "checks"
+        case .github(.pullRequests): "pullRequests"
         case .image(.resolve): "resolve"
         case .image(.build): "build"
         case .image(.provePullable): "provePullable"
@@ -88,6 +90,8 @@ extension Answer {
         case .onBranch: "onBranch"
         case .dirtyPaths: "dirtyPaths"
         case .changes: "changes"
+        case .checks: "checks"
+        case .pullRequests: "pullRequests"
         case .image: "image"
         case .probe: "probe"
         case .window: "window"
@@ -108,6 +112,7 @@ extension Answer {
         ]), .versions(list: []), .leaseHolder(holder: nil), .commit(commit: Sample.commit("c")),
         .onBranch(isOn: true, reference: "refs/heads/main"), .dirtyPaths(paths: []),
         .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false)),
+        .checks(found: .allSuccessful(["Tests"], on: Sample.commit("c").id)), .pullRequests(list: []),
         .image(image: Sample.image(Sample.newDigest)),
         .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(20))),
         .window(decision: WindowAnswer(isOpen: true, rule: "Mon-Fri 09:00-17:00", nextOpen: nil, closes: nil)),

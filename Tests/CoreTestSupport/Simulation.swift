@@ -184,6 +184,9 @@ package struct Simulation: Sendable {
         case .git(.isOnBranch): reply(.onBranch(isOn: world.isOnBranch, reference: "refs/heads/main"), to: action.id)
         case .git(.isClean): reply(.dirtyPaths(paths: world.dirtyPaths), to: action.id)
         case .git(.changes): reply(.changes(changes: world.changes), to: action.id)
+        case .github(.checks(let commit, let names)):
+            reply(.checks(found: .allSuccessful(names, on: commit)), to: action.id)
+        case .github(.pullRequests): reply(.pullRequests(list: []), to: action.id)
         case .image(.resolve), .image(.build), .image(.provePullable): reply(.image(image: world.image), to: action.id)
         case .probe:
             let result = world.probes.isEmpty ? fly.probe() : world.probes.removeFirst()

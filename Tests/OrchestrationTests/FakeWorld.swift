@@ -22,7 +22,9 @@ struct FastClock: DriverClock {
 }
 
 /// Every port of a run, on the simulated platform.
-final class FakeWorld: PlatformPort, SourcePort, ImagePort, ProbePort, WindowPort, LedgerPort, NoticePort, JournalPort {
+final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePort, WindowPort, LedgerPort, NoticePort,
+    JournalPort
+{
     struct State {
         var fly: SimulatedFly
         var records = [Sample.release(71)]
@@ -45,7 +47,8 @@ final class FakeWorld: PlatformPort, SourcePort, ImagePort, ProbePort, WindowPor
 
     var ports: RunPorts {
         RunPorts(
-            platform: self, source: self, images: self, probes: self, window: self, ledger: self, notices: self)
+            platform: self, source: self, github: self, images: self, probes: self, window: self, ledger: self,
+            notices: self)
     }
 
     var callCount: Int { state.withLock { $0.calls.count } }
@@ -91,6 +94,13 @@ final class FakeWorld: PlatformPort, SourcePort, ImagePort, ProbePort, WindowPor
         case .isOnBranch: .onBranch(isOn: true, reference: "refs/heads/main")
         case .isClean: .dirtyPaths(paths: [])
         case .changes: Answer.sample("changes")
+        }
+    }
+
+    func answer(_ call: GitHubCall) async -> Answer {
+        switch call {
+        case .checks(let commit, let names): .checks(found: .allSuccessful(names, on: commit))
+        case .pullRequests: .pullRequests(list: [])
         }
     }
 

@@ -28,6 +28,8 @@ import Testing
         #expect(pipeline.source.branch?.source == "main")
         #expect(pipeline.gates.cleanWorktree)
         #expect(pipeline.gates.checks == ["Docs Policy", "Danger", "Gitleaks", "AI Config", "Health Check"])
+        #expect(pipeline.gates.waitForChecks == .seconds(600))
+        #expect(pipeline.gates.checksAccept == ["success"])
         #expect(pipeline.gates.healthy.map(\.source) == ["staging"])
         #expect(pipeline.gates.approvals == 1)
         #expect(pipeline.gates.secrets == ["DATABASE_URL", "SUPABASE_URL", "SUPABASE_SERVICE_KEY"])
@@ -192,10 +194,26 @@ import Testing
         #expect(!"\(pipeline)".contains("hunter2"))
     }
 
+    @Test func `how CI checks are asked for is read`() throws {
+        let text = "version: 1\napp: a\nfly_toml: f\nbuild: { image: a/b:c }\n"
+        let pipeline = try Self.parse(
+            text + "github: { repository: acme/shop }\n"
+                + "gates: { checks: [\"🐳 build\"], wait_for_checks: 0s, checks_accept: [success, skipped] }\n")
+        #expect(pipeline.github.repository?.source == "acme/shop")
+        #expect(pipeline.gates.checks == ["🐳 build"])
+        #expect(pipeline.gates.waitForChecks == .zero)
+        #expect(pipeline.gates.checksAccept == ["success", "skipped"])
+        #expect(pipeline.unsupportedFeatures.isEmpty)
+        #expect(try Self.parse(text).github.repository == nil)
+        #expect(throws: PipelineFileErrors.self) { try Self.parse(text + "github: { repository: shop }\n") }
+        #expect(throws: PipelineFileErrors.self) { try Self.parse(text + "gates: { checks_accept: [failure] }\n") }
+        #expect(throws: PipelineFileErrors.self) { try Self.parse(text + "gates: { checks_accept: [] }\n") }
+    }
+
     @Test func `what this version cannot do is said with its place`() throws {
         let full = try Self.parse(Fixtures.text("full.yml"))
-        #expect(full.unsupportedFeatures.map(\.line) == [7, 9, 35])
-        #expect(full.unsupportedFeatures.map(\.severity) == [.error, .error, .warning])
+        #expect(full.unsupportedFeatures.map(\.line) == [9, 35])
+        #expect(full.unsupportedFeatures.map(\.severity) == [.error, .warning])
     }
 
     @Test(arguments: [

@@ -116,6 +116,12 @@ struct PipelineContext {
         return probes
     }
 
+    private var checksPolicy: ChecksPolicy? {
+        let gates = pipeline.gates
+        guard !gates.checks.isEmpty else { return nil }
+        return ChecksPolicy(names: gates.checks, accepted: gates.checksAccept, patience: gates.waitForChecks)
+    }
+
     /// The run that the pipeline and the command line ask for.
     func request(
         _ kind: RunKind, run: RunID, actor: String, reason: String, revision: String = "HEAD", image: String? = nil,
@@ -147,6 +153,7 @@ struct PipelineContext {
             settings: RunRequest.Settings(
                 branch: isRollback ? nil : try resolve(pipeline.source.branch),
                 requiresCleanWorktree: pipeline.gates.cleanWorktree, requiredSecrets: pipeline.gates.secrets,
+                checks: isRollback ? nil : checksPolicy,
                 healthyElsewhere: isRollback ? [] : try healthyElsewhere(),
                 hasWindow: pipeline.window != nil, build: build, flyToml: flyToml,
                 maxUnavailable: {

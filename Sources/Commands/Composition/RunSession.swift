@@ -217,7 +217,7 @@ struct RunSession {
                     + "\(equipment.holder.host) since \(clock.now)",
                 clock: clock),
             source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
-            images: images, probes: LiveProbes(http: equipment.http), window: equipment.window,
+            github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http), window: equipment.window,
             ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender)
         let heartbeat = Task {
             while !Task.isCancelled {
@@ -259,6 +259,18 @@ struct RunSession {
         }
         view.finish(record)
         return report
+    }
+
+    /// The repository on GitHub; without a token, or where nothing names the repository, what is asked goes unanswered.
+    private func github(_ equipment: Equipment) async -> any GitHubPort {
+        do {
+            return LiveGitHub(
+                client: try await context.githubClient(
+                    origin: equipment.repository, http: equipment.http, clock: equipment.clock,
+                    observer: options.githubObserver))
+        } catch {
+            return NoGitHub(failure: Failure(.refused, error.message, hint: error.hint))
+        }
     }
 
     // MARK: - Taking the app

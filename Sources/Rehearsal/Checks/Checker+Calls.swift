@@ -206,8 +206,8 @@ extension Checker {
             facts[who.ordinal]?.sent[operation]?.isRefused = true
         case .platformRelease(let id, _):
             releases[id]?.isKnown = true
-        case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder,
-            .commit, .onBranch, .dirtyPaths, .changes, .image, .probe, .window, .history, .woke:
+        case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder, .commit,
+            .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history, .woke:
             break
         }
     }

@@ -74,6 +74,8 @@ extension Engine {
         case .git(.isOnBranch): "is it on the branch"
         case .git(.isClean): "is the work tree clean"
         case .git(.changes): "list the changes"
+        case .github(.checks): "ask for the CI checks"
+        case .github(.pullRequests): "ask for the pull request"
         case .image(.resolve): "resolve the image"
         case .image(.build): "build the image"
         case .image(.provePullable): "can the old image be pulled"
@@ -92,7 +94,9 @@ extension Engine {
         switch answer {
         case .done: "done"
         case .failed(let failure): "failed (\(failure.code.rawValue)\(failure.isAmbiguous ? "?" : "")): \(failure.text)"
-        case .app, .names, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes, .woke: "answered"
+        case .app, .names, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes, .checks,
+            .pullRequests, .woke:
+            "answered"
         case .machines(let list):
             list.map { "\($0.name) \($0.state)\($0.isServing ? " healthy" : "")" }.joined(separator: ", ")
         case .observations(let list):

@@ -10,6 +10,7 @@ extension Engine {
         switch effect {
         case .ledger, .git, .window: 1
         case .image: 40
+        case .github: 60
         case .probe: 25
         case .notify: 30
         case .platform, .wake, .cancel: 0
@@ -41,7 +42,7 @@ extension Engine {
 
     private func isWorthTelling(_ effect: Effect) -> Bool {
         switch effect {
-        case .ledger, .notify, .probe, .image: true
+        case .ledger, .notify, .probe, .image, .github: true
         case .platform, .git, .window, .wake, .cancel: false
         }
     }
@@ -54,6 +55,8 @@ extension Engine {
         case .git(.isClean): return .dirtyPaths(paths: [])
         case .git(.changes):
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
+        case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
+        case .github(.pullRequests): return .pullRequests(list: [])
         case .image(.resolve), .image(.build): return image(scenario.reference(Scenario.newDigest))
         case .image(.provePullable(let reference)): return image(reference)
         case .probe:

@@ -49,6 +49,8 @@ struct RunDecider: Decider {
         case .git(.isClean): return .dirtyPaths(paths: [])
         case .git(.changes):
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
+        case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
+        case .github(.pullRequests): return .pullRequests(list: [])
         case .image: return .image(image: image)
         case .probe: return .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(20)))
         case .window: return .window(decision: WindowAnswer(isOpen: true, rule: "open"))

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+internal import GitHistory
+internal import GitHub
+internal import HTTPTransport
+internal import Model
+internal import PipelineFiles
+internal import Ports
+
+/// The repository of one pipeline on GitHub, as a run asks for it.
+struct LiveGitHub: GitHubPort {
+    let client: GitHubClient
+
+    func answer(_ call: GitHubCall) async -> Answer {
+        do throws(GitHubError) {
+            switch call {
+            case .checks(let commit, let names):
+                return .checks(found: CommitChecks(try await client.checks(of: commit), wanted: names, on: commit))
+            case .pullRequests(let commit):
+                return .pullRequests(list: try await client.pullRequests(of: commit))
+            }
+        } catch {
+            return .failed(failure: Failure(error))
+        }
+    }
+}
+
+/// GitHub that can't be asked, with the reason.
+struct NoGitHub: GitHubPort {
+    let failure: Failure
+
+    func answer(_ call: GitHubCall) async -> Answer { .failed(failure: failure) }
+}
+
+extension PipelineContext {
+    /// GitHub for this pipeline's repository; throws an ``AirbossError`` that says what is missing.
+    func githubClient(
+        origin: GitRepository?, http: any HTTPSending, clock: any DriverClock,
+        observer: (@Sendable (GitHubCallRecord) -> Void)?
+    ) async throws(AirbossError) -> GitHubClient {
+        let token = try GitHubToken(environment: environment)
+        let endpoints = try GitHubEndpoints(environment: environment)
+        return GitHubClient(
+            repository: try await githubRepository(origin, endpoints), endpoints: endpoints, token: token, http: http,
+            clock: clock, userAgent: "airboss/\(Version.current)", observer: observer)
+    }
+
+    /// The job's own repository, else the pipeline's `github.repository`, else what the remote `origin` names.
+    private func githubRepository(
+        _ origin: GitRepository?, _ endpoints: GitHubEndpoints
+    ) async throws(AirbossError) -> GitHubRepository {
+        if let text = environment[GitHubRepository.variable], !text.isEmpty {
+            guard let repository = GitHubRepository(text) else {
+                throw AirbossError(
+                    .configuration, "\(GitHubRepository.variable) is not a repository's name", hint: "owner/name")
+            }
+            return repository
+        }
+        if let text = pipeline.github.repository {
+            guard let repository = GitHubRepository(try resolve(text)) else {
+                throw AirbossError(
+                    .configuration, "github.repository is not a repository's name", hint: "Write it as owner/name.",
+                    location: text.location.description)
+            }
+            return repository
+        }
+        // A remote that can't be read names no repository, which the error below says.
+        if let remote = try? await origin?.remoteURL(),
+            let repository = GitHubRepository(remote: remote, hosts: endpoints.remoteHosts)
+        {
+            return repository
+        }
+        throw AirbossError(
+            .configuration, "the repository on GitHub is not known",
+            hint: "Set \(GitHubRepository.variable), or github.repository in the pipeline, to owner/name.")
+    }
+}

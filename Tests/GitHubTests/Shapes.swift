@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import Model
+
+/// Objects of GitHub's API with every member that its description requires. Source: github/rest-api-description,
+/// version 2022-11-28.
+enum Shapes {
+    static let api = "https://api.github.com"
+    static let time = "2026-11-21T09:00:00Z"
+
+    static func user(_ login: String) -> JSONValue {
+        var value: JSONValue = [
+            "login": .string(login), "id": 1, "node_id": "U_1", "avatar_url": "https://avatars.example/1",
+            "gravatar_id": "", "type": "User", "site_admin": false,
+        ]
+        for name in [
+            "url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url",
+            "organizations_url", "repos_url", "events_url", "received_events_url",
+        ] { value[name] = .string("\(api)/users/\(login)/\(name)") }
+        return value
+    }
+
+    static func app(_ slug: String) -> JSONValue {
+        [
+            "id": 15368, "slug": .string(slug), "node_id": "A_1", "owner": user("github"), "name": .string(slug),
+            "description": "", "external_url": "https://example.com", "html_url": "https://github.com/apps/x",
+            "created_at": .string(time), "updated_at": .string(time), "permissions": ["checks": "write"],
+            "events": ["check_run"],
+        ]
+    }
+
+    static func checkRun(
+        _ name: String, id: Int, status: String = "completed", conclusion: String? = "success",
+        app slug: String? = "github-actions", startedAt: String? = time, suite: Int = 5,
+        sha: String = StandIn.commit.rawValue
+    ) -> JSONValue {
+        [
+            "id": .integer(Int64(id)), "head_sha": .string(sha), "node_id": .string("CR_\(id)"), "external_id": "x",
+            "url": .string("\(api)/repos/acme/shop/check-runs/\(id)"),
+            "html_url": .string("https://github.com/acme/shop/runs/\(id)"), "details_url": "https://example.com",
+            "status": .string(status), "conclusion": conclusion.map { .string($0) } ?? .null,
+            "started_at": startedAt.map { .string($0) } ?? .null,
+            "completed_at": conclusion == nil ? .null : .string(time),
+            "output": [
+                "title": .null, "summary": .null, "text": .null, "annotations_count": 0,
+                "annotations_url": .string("\(api)/annotations/\(id)"),
+            ],
+            "name": .string(name), "check_suite": ["id": .integer(Int64(suite))],
+            "app": slug.map { app($0) } ?? .null, "pull_requests": [],
+        ]
+    }
+
+    static func status(_ context: String, id: Int, state: String = "success", updatedAt: String = time) -> JSONValue {
+        [
+            "description": .null, "id": .integer(Int64(id)), "node_id": .string("S_\(id)"), "state": .string(state),
+            "context": .string(context), "target_url": .null, "avatar_url": .null,
+            "url": .string("\(api)/repos/acme/shop/statuses/\(id)"), "created_at": .string(updatedAt),
+            "updated_at": .string(updatedAt),
+        ]
+    }
+
+    static func pullRequest(_ number: Int, head: String, merge: String?, isMerged: Bool = true) -> JSONValue {
+        let place = "\(api)/repos/acme/shop/pulls/\(number)"
+        var value: JSONValue = [
+            "id": .integer(Int64(number * 10)), "node_id": "PR_1", "number": .integer(Int64(number)),
+            "state": .string(isMerged ? "closed" : "open"), "locked": false, "title": "Better greeting",
+            "user": user("ada"), "body": .null, "labels": [], "milestone": .null, "created_at": .string(time),
+            "updated_at": .string(time), "closed_at": isMerged ? .string(time) : .null,
+            "merged_at": isMerged ? .string(time) : .null, "merge_commit_sha": merge.map { .string($0) } ?? .null,
+            "assignee": .null, "author_association": "MEMBER", "auto_merge": .null,
+        ]
+        for name in [
+            "url", "html_url", "diff_url", "patch_url", "issue_url", "commits_url", "review_comments_url",
+            "review_comment_url", "comments_url", "statuses_url",
+        ] { value[name] = .string("\(place)/\(name)") }
+        value["head"] = ["label": "acme:topic", "ref": "topic", "sha": .string(head), "user": user("ada")]
+        value["base"] = ["label": "acme:main", "ref": "main", "sha": .string(head), "user": user("acme")]
+        return value
+    }
+
+    static func review(_ id: Int, by login: String, state: String, commit: String) -> JSONValue {
+        [
+            "id": .integer(Int64(id)), "node_id": "R_1", "user": user(login), "body": "", "state": .string(state),
+            "html_url": "https://github.com/r", "pull_request_url": "https://api.github.com/p",
+            "_links": ["html": ["href": "https://github.com/r"], "pull_request": ["href": "https://github.com/p"]],
+            "submitted_at": .string(time), "commit_id": .string(commit), "author_association": "MEMBER",
+        ]
+    }
+
+    static func approval(_ environment: String, by login: String, state: String = "approved") -> JSONValue {
+        [
+            "environments": [["id": 7, "name": .string(environment)]], "state": .string(state), "user": user(login),
+            "comment": "Go",
+        ]
+    }
+
+    static func deployment(
+        id: Int, sha: String, environment: String, description: JSONValue, payload: JSONValue
+    ) -> JSONValue {
+        [
+            "url": .string("\(api)/repos/acme/shop/deployments/\(id)"), "id": .integer(Int64(id)),
+            "node_id": .string("D_\(id)"), "sha": .string(sha), "ref": .string(sha), "task": "deploy",
+            "payload": payload, "environment": .string(environment), "description": description,
+            "creator": user("ada"), "created_at": .string(time), "updated_at": .string(time),
+            "statuses_url": .string("\(api)/repos/acme/shop/deployments/\(id)/statuses"),
+            "repository_url": .string("\(api)/repos/acme/shop"),
+        ]
+    }
+
+    static func deploymentStatus(id: Int, state: String, of body: JSONValue) -> JSONValue {
+        [
+            "url": .string("\(api)/status/\(id)"), "id": .integer(Int64(id)), "node_id": .string("DS_\(id)"),
+            "state": .string(state), "creator": user("ada"), "description": body["description"] ?? "",
+            "target_url": "", "log_url": body["log_url"] ?? "", "environment_url": body["environment_url"] ?? "",
+            "created_at": .string(time), "updated_at": .string(time), "deployment_url": "https://api.github.com/d",
+            "repository_url": .string("\(api)/repos/acme/shop"),
+        ]
+    }
+
+    static func issue(number: Int, title: String, body: JSONValue, labels: [String]) -> JSONValue {
+        let place = "\(api)/repos/acme/shop/issues/\(number)"
+        return [
+            "id": .integer(Int64(number * 100)), "node_id": "I_1", "url": .string(place),
+            "repository_url": .string("\(api)/repos/acme/shop"), "labels_url": .string(place),
+            "comments_url": .string(place), "events_url": .string(place),
+            "html_url": .string("https://github.com/acme/shop/issues/\(number)"), "number": .integer(Int64(number)),
+            "state": "open", "title": .string(title), "body": body, "user": user("ada"),
+            "labels": .array(labels.map { ["id": 1, "name": .string($0)] }), "assignee": .null, "assignees": [],
+            "milestone": .null, "locked": false, "comments": 0, "closed_at": .null, "created_at": .string(time),
+            "updated_at": .string(time), "author_association": "MEMBER",
+        ]
+    }
+
+    static func comment(id: Int, body: String) -> JSONValue {
+        [
+            "id": .integer(Int64(id)), "node_id": "IC_1", "url": .string("\(api)/comments/\(id)"),
+            "body": .string(body), "html_url": "https://github.com/c", "user": user("ada"),
+            "created_at": .string(time), "updated_at": .string(time), "issue_url": "https://api.github.com/i",
+            "author_association": "MEMBER",
+        ]
+    }
+}
