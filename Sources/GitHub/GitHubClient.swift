@@ -112,7 +112,9 @@ package final class GitHubClient: Sendable {
             guard GitHubClient.origin(next) == GitHubClient.origin(endpoints.api) else {
                 throw error(.malformedAnswer, call, "the next page of the list is on another server")
             }
-            guard seen.insert(next).inserted else { throw error(.endlessPages, call, "a page names itself as the next") }
+            guard seen.insert(next).inserted else {
+                throw error(.endlessPages, call, "a page names itself as the next")
+            }
             url = next
         }
         throw error(.endlessPages, call, "it has more than \(limits.maxPages) pages")

@@ -105,7 +105,8 @@ extension GitHubError: CustomStringConvertible {
                 + "expired."
         case .forbidden, .notFound:
             return permissionHint
-        case .unprocessable: return "Is the commit pushed to the repository?"
+        case .unprocessable:
+            return method == "GET" ? "Is the commit pushed to the repository?" : "Check the values the message names."
         case .badRequest: return "Check the values the message names."
         case .rateLimited:
             return retryAfter.map { "Try again in \(Int64($0.inSeconds.rounded(.up))) s." } ?? "Try again in a minute."
@@ -122,7 +123,8 @@ extension GitHubError: CustomStringConvertible {
     private var permissionHint: String {
         var words: [String] = []
         if !needs.isEmpty {
-            words.append("The token needs \(needs)" + (has.map { "; it has \($0.isEmpty ? "nothing" : $0)" } ?? "") + ".")
+            words.append(
+                "The token needs \(needs)" + (has.map { "; it has \($0.isEmpty ? "nothing" : $0)" } ?? "") + ".")
             words.append("In a workflow it gets that under `permissions:`.")
         } else if code == .forbidden {
             words.append("Check the permissions of \(GitHubToken.variable).")

@@ -21,7 +21,9 @@ enum LinkHeader {
 
     private static func isNext(_ parameters: Substring) -> Bool {
         parameters.lowercased().split(whereSeparator: { $0 == ";" || $0 == "," }).contains { parameter in
-            let parts = parameter.split(separator: "=", maxSplits: 1).map { $0.filter { !" \"".contains($0) || $0 == " " } }
+            let parts = parameter.split(separator: "=", maxSplits: 1).map {
+                $0.filter { !" \"".contains($0) || $0 == " " }
+            }
             guard parts.count == 2, parts[0].filter({ $0 != " " }) == "rel" else { return false }
             return parts[1].split(separator: " ").contains("next")
         }

@@ -70,7 +70,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
 
         package init(
             branch: String? = nil, requiresCleanWorktree: Bool = false, requiredSecrets: [String] = [],
-            checks: ChecksPolicy? = nil, healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build, flyToml: FlyToml,
+            checks: ChecksPolicy? = nil, healthyElsewhere: [HealthProbe] = [], hasWindow: Bool = false, build: Build,
+            flyToml: FlyToml,
             maxUnavailable: RollingRollout.MaxUnavailable = .count(machines: 1), servingFloor: Int? = nil,
             waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:], verify: VerifyPlan,
             rollsBackAutomatically: Bool = true, rollbackWithin: Duration? = nil, migrationPaths: [String] = [],

@@ -8,7 +8,10 @@ import Testing
 @Suite struct LinkHeaderTests {
     @Test(arguments: [
         (#"<https://a/x?page=2>; rel="next", <https://a/x?page=9>; rel="last""#, "https://a/x?page=2"),
-        (#"<https://a/x?page=1>; rel="prev", <https://a/x?labels=a,b&page=3>; rel="next""#, "https://a/x?labels=a,b&page=3"),
+        (
+            #"<https://a/x?page=1>; rel="prev", <https://a/x?labels=a,b&page=3>; rel="next""#,
+            "https://a/x?labels=a,b&page=3"
+        ),
         (#"<https://a/x?page=2>;rel=next"#, "https://a/x?page=2"),
         (#"<https://a/x?page=2>; title="n"; REL="last next""#, "https://a/x?page=2"),
     ]) func `the next page is found wherever it stands`(_ field: String, _ wanted: String) {

@@ -21,6 +21,40 @@ enum Shapes {
         return value
     }
 
+    static let repository: JSONValue = {
+        var value: JSONValue = [
+            "id": 1, "node_id": "R_1", "name": "shop", "full_name": .string(StandIn.repository), "owner": user("acme"),
+            "private": true, "description": .null, "fork": false, "license": .null, "mirror_url": .null,
+            "homepage": .null, "language": .null, "default_branch": "main", "has_pages": false, "disabled": false,
+            "pushed_at": .string(time), "created_at": .string(time), "updated_at": .string(time),
+        ]
+        for name in [
+            "html", "archive", "assignees", "blobs", "branches", "collaborators", "comments", "commits", "compare",
+            "contents", "contributors", "deployments", "downloads", "events", "forks", "git_commits", "git_refs",
+            "git_tags", "issue_comment", "issue_events", "issues", "keys", "labels", "languages", "merges",
+            "milestones", "notifications", "pulls", "releases", "stargazers", "statuses", "subscribers",
+            "subscription", "tags", "teams", "trees", "hooks", "git", "ssh", "clone", "svn",
+        ] { value[name + "_url"] = .string("\(api)/repos/acme/shop/\(name)") }
+        value["url"] = .string("\(api)/repos/acme/shop")
+        for name in [
+            "forks", "forks_count", "stargazers_count", "watchers_count", "size", "open_issues_count", "open_issues",
+            "watchers",
+        ] { value[name] = 0 }
+        return value
+    }()
+
+    static func checkRunPage(_ runs: JSONValue, total: Int) -> JSONValue {
+        ["total_count": .integer(Int64(total)), "check_runs": runs]
+    }
+
+    static func combinedStatus(_ statuses: JSONValue, total: Int, sha: String) -> JSONValue {
+        [
+            "state": "pending", "statuses": statuses, "sha": .string(sha), "total_count": .integer(Int64(total)),
+            "commit_url": .string("\(api)/repos/acme/shop/commits/\(sha)"),
+            "url": .string("\(api)/repos/acme/shop/commits/\(sha)/status"), "repository": repository,
+        ]
+    }
+
     static func app(_ slug: String) -> JSONValue {
         [
             "id": 15368, "slug": .string(slug), "node_id": "A_1", "owner": user("github"), "name": .string(slug),
@@ -74,8 +108,17 @@ enum Shapes {
             "url", "html_url", "diff_url", "patch_url", "issue_url", "commits_url", "review_comments_url",
             "review_comment_url", "comments_url", "statuses_url",
         ] { value[name] = .string("\(place)/\(name)") }
-        value["head"] = ["label": "acme:topic", "ref": "topic", "sha": .string(head), "user": user("ada")]
-        value["base"] = ["label": "acme:main", "ref": "main", "sha": .string(head), "user": user("acme")]
+        var links: [String: JSONValue] = [:]
+        for name in [
+            "self", "html", "issue", "comments", "review_comments", "review_comment", "commits", "statuses",
+        ] { links[name] = ["href": .string("\(place)/\(name)")] }
+        value["_links"] = .object(links)
+        value["head"] = [
+            "label": "acme:topic", "ref": "topic", "sha": .string(head), "user": user("ada"), "repo": repository,
+        ]
+        value["base"] = [
+            "label": "acme:main", "ref": "main", "sha": .string(head), "user": user("acme"), "repo": repository,
+        ]
         return value
     }
 

@@ -94,17 +94,10 @@ final class StandIn: Sendable {
         case ("GET", 3, "commits", let sha, "check-runs"):
             guard let runs = state.checkRuns[sha] else { return problem(422, "No commit found for SHA: \(sha)") }
             let latest = query(request, "filter") == "latest" ? StandIn.latest(runs) : runs
-            return page(request, latest, state) { ["total_count": .integer(Int64(latest.count)), "check_runs": $0] }
+            return page(request, latest, state) { Shapes.checkRunPage($0, total: latest.count) }
         case ("GET", 3, "commits", let sha, "status"):
             guard let all = state.statuses[sha] else { return problem(422, "No commit found for SHA: \(sha)") }
-            let url = self.url
-            return page(request, all, state) { list in
-                [
-                    "state": "pending", "statuses": list, "sha": .string(sha),
-                    "total_count": .integer(Int64(all.count)), "commit_url": .string("\(url)/c/\(sha)"),
-                    "url": .string("\(url)/s/\(sha)"), "repository": ["id": 1, "full_name": "acme/shop"],
-                ]
-            }
+            return page(request, all, state) { Shapes.combinedStatus($0, total: all.count, sha: sha) }
         case ("GET", 3, "commits", let sha, "pulls"): return page(request, state.pulls[sha] ?? [], state) { $0 }
         case ("GET", 3, "pulls", let number, "reviews"):
             return page(request, state.reviews[Int(number) ?? 0] ?? [], state) { $0 }

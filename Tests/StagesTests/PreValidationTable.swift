@@ -34,6 +34,14 @@ extension PreValidation: TabledStage {
         asking+commit | failed | =
         asking+commit | stop | stopped
         asking+commit | others | !
+        asking+ci | commit | = | branch checks
+        asking+ci | failed | =
+        asking+ci | stop | stopped
+        asking+ci | others | !
+        asking+checks | checks | passed
+        asking+checks | failed | refused
+        asking+checks | stop | stopped
+        asking+checks | others | !
         asking+branch | onBranch, failed | =
         asking+branch | stop | stopped
         asking+branch | others | !
@@ -70,6 +78,7 @@ extension PreValidation: TabledStage {
             settings.requiresCleanWorktree = true
             settings.branch = "main"
             settings.requiredSecrets = ["DATABASE_URL"]
+            if state == "asking+checks" || state == "asking+ci" { settings.checks = ChecksPolicy(names: ["Tests"]) }
             settings.healthyElsewhere = state == "asking+baseline" ? [] : [Sample.health]
         }
         var stage = PreValidation(request)
@@ -81,7 +90,8 @@ extension PreValidation: TabledStage {
             return (stage, StageTable.stranger)
         }
         let asked = String(state.drop { $0 != "+" }.dropFirst())
-        if !["branch", "changes", "provePullable", "baseline", "only", ""].contains(asked) {
+        if asked == "ci" { return (stage, try StageTable.action("commit", in: agenda)) }
+        if !["branch", "changes", "provePullable", "baseline", "only", "checks", ""].contains(asked) {
             return (stage, try StageTable.action(asked, in: agenda))
         }
         // Answers everything but what is to be left open, until nothing else is asked.
@@ -112,7 +122,7 @@ extension PreValidation: TabledStage {
             }
             var agenda = Agenda(now: Sample.start, nextAction: next)
             // What follows from an answer is left open with everything else once it is found.
-            if found != nil, asked != "only", asked != "baseline" { break }
+            if found != nil, !["only", "baseline", "checks"].contains(asked) { break }
             try stage.handle(action.id, answer, &agenda)
             next = agenda.nextAction
             open += agenda.actions

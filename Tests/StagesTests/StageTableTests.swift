@@ -10,7 +10,7 @@ import Testing
 @Suite struct StageTableTests {
     private static let tables = [
         PreValidation.table, WindowGate.table, Build.table, Deploy.table, HealthVerify.table, Rollback.table,
-        Notify.table, RunTable.table,
+        Notify.table, RunTable.table, ChecksGate.table,
     ]
 
     @Test func `there is a sample of every kind of answer`() {
@@ -28,6 +28,7 @@ import Testing
     @Test(arguments: PreValidation.table.rows) func preValidation(_ row: Transition) throws {
         try check(row, PreValidation.self)
     }
+    @Test(arguments: ChecksGate.table.rows) func checks(_ row: Transition) throws { try check(row, ChecksGate.self) }
     @Test(arguments: WindowGate.table.rows) func window(_ row: Transition) throws { try check(row, WindowGate.self) }
     @Test(arguments: Build.table.rows) func build(_ row: Transition) throws { try check(row, Build.self) }
     @Test(arguments: Deploy.table.rows) func deploy(_ row: Transition) throws { try check(row, Deploy.self) }
@@ -60,8 +61,9 @@ import Testing
             "Brings a verified release back and verifies it in its turn.",
             "Tells people; what fails here never changes how the run ended.",
             "One run from its first question to its last notice. `good` and `bad` are the ends a stage can come to.",
+            "What CI says of the commit, waited for while it is under way; part of pre-validation.",
         ]
-        let order = [7, 0, 1, 2, 3, 4, 5, 6]
+        let order = [7, 0, 8, 1, 2, 3, 4, 5, 6]
         let complaint = try StateDiagramPage().check(part: "Stages", order.map { (Self.tables[$0], purposes[$0]) })
         #expect(complaint == nil, "\(complaint ?? "")")
     }

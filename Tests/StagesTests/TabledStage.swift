@@ -56,6 +56,18 @@ enum StageTable {
                 decision: WindowAnswer(
                     isOpen: true, rule: "Mon-Fri 09:00-17:00", closes: closes,
                     forecast: FinishForecast(past: [past], soak: .seconds(60), assumed: .zero, assumption: "")))
+        case ("checks", "bad"): return checks([CommitCheck(name: "Tests", state: "failure")])
+        case ("checks", "pending"): return checks([CommitCheck(name: "Tests", state: "queued", isComplete: false)])
+        case ("checks", "none"): return checks([])
+        case ("pullRequests", "merged"):
+            return .pullRequests(list: [
+                PullRequest(number: 12, head: Sample.commit("d").id, mergeCommit: Sample.commit("c").id)
+            ])
+        case ("commit", "same"):
+            var head = Sample.commit("d")
+            head.tree = Sample.commit("c").tree
+            return .commit(commit: head)
+        case ("commit", "other"): return .commit(commit: Sample.commit("d"))
         case ("machines", "empty"): return .machines(list: [])
         case ("machines", "new"): return .machines(list: (1...3).map(deployed))
         case ("machines", "mixed"):
@@ -85,6 +97,10 @@ enum StageTable {
             return .observations(list: list)
         default: throw UnknownName(name: name)
         }
+    }
+
+    private static func checks(_ list: [CommitCheck]) -> Answer {
+        .checks(found: CommitChecks(list, wanted: ["Tests"], on: Sample.commit("c").id))
     }
 
     /// A machine as the sample run's first, second … operation leaves it.
