@@ -3,8 +3,8 @@
 
 internal import ArgumentParser
 internal import FlyPlatform
-internal import GitHub
 internal import FoundationEssentials
+internal import GitHub
 internal import Journals
 internal import Model
 internal import PipelineFiles

@@ -39,16 +39,18 @@ extension GitHubClient {
     package static let maxStatusDescription = 140
 
     /// Makes a deployment of exactly this commit: nothing is merged into it, and no check is asked for again.
+    ///
+    /// - Parameter isProduction: nil for GitHub's own reading of the environment's name.
     package func createDeployment(
         of commit: CommitID, environment: String, description: String, payload: [String: String] = [:],
-        isProduction: Bool
+        isProduction: Bool? = nil
     ) async throws(GitHubError) -> DeploymentRecord {
-        let body: JSONValue = [
+        var body: JSONValue = [
             "ref": .string(commit.rawValue), "task": "deploy", "auto_merge": false, "required_contexts": [],
             "environment": .string(environment), "description": .string(description),
-            "payload": .object(payload.mapValues { .string($0) }), "production_environment": .bool(isProduction),
-            "transient_environment": false,
+            "payload": .object(payload.mapValues { .string($0) }), "transient_environment": false,
         ]
+        if let isProduction { body["production_environment"] = .bool(isProduction) }
         let call = GitHubRequest("POST", "/repos/{owner}/{repo}/deployments", of: repository, body: body)
         return try await perform(call, as: WireDeployment.self).value
     }
@@ -71,8 +73,8 @@ extension GitHubClient {
         return try await perform(call, as: [WireDeploymentStatus].self).map(\.state)
     }
 
-    /// Says where a deployment stands. A success makes earlier ones inactive, but not those of a production environment:
-    /// they are said to be so one by one. Source: GitHub's documentation of `auto_inactive`.
+    /// Says where a deployment stands. A success makes earlier ones inactive, but not those of a production
+    /// environment: they are said to be so one by one. Source: GitHub's documentation of `auto_inactive`.
     package func setState(
         _ state: DeploymentState, ofDeployment id: Int64, description: String = "", environmentURL: String = "",
         logURL: String = ""

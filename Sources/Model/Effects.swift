@@ -155,6 +155,10 @@ package enum LedgerEntry: Hashable, Codable, Sendable {
 package struct NoticeOrder: Hashable, Codable, Sendable {
     package enum Channel: String, Codable, Sendable, CaseIterable {
         case summary, email, slack
+        /// The record of a deployment on GitHub.
+        case deployment
+        /// The incident issue on GitHub.
+        case issue
     }
     package var channel: Channel
     /// 1 for the first try.

@@ -14,6 +14,13 @@ package protocol MailSending: Sendable {
 
 extension MailTransport: MailSending {}
 
+/// What GitHub is told of finished runs. A failure's code says whether trying again may help, as for every notice.
+package protocol GitHubNotices: Sendable {
+    func recordDeployment(of report: RunReport) async -> Failure?
+    /// `title` and `body` (Markdown) are for the issue.
+    func keepIncident(of report: RunReport, title: String, body: String) async -> Failure?
+}
+
 /// Keeps notices until they are sent, across runs.
 package protocol NoticeOutbox: Sendable {
     /// Keeps a notice under its key, unless the key is already there.
@@ -43,6 +50,10 @@ package struct NoticeChannels: Sendable {
     package var slackWebhook: String?
     /// The file that `GITHUB_STEP_SUMMARY` names.
     package var summaryPath: String?
+    /// Whether runs are recorded on GitHub as deployments.
+    package var recordsDeployments = false
+    /// Whether failures are kept on GitHub as an incident issue.
+    package var keepsIncidents = false
 
     package init(email: Email? = nil, slackWebhook: String? = nil, summaryPath: String? = nil) {
         self.email = email
@@ -58,10 +69,13 @@ package struct NoticeSender: NoticePort {
     private let http: any HTTPSending
     private let mail: any MailSending
     private let outbox: (any NoticeOutbox)?
+    private let github: (any GitHubNotices)?
 
     package init(
-        channels: NoticeChannels, http: any HTTPSending, mail: any MailSending, outbox: (any NoticeOutbox)? = nil
+        channels: NoticeChannels, http: any HTTPSending, mail: any MailSending, outbox: (any NoticeOutbox)? = nil,
+        github: (any GitHubNotices)? = nil
     ) {
+        self.github = github
         self.channels = channels
         self.http = http
         self.mail = mail
@@ -110,6 +124,13 @@ package struct NoticeSender: NoticePort {
         case .slack:
             guard let webhook = channels.slackWebhook else { return notSetUp("notify.slack") }
             return await post(SlackMessage.json(content), key: NoticeSender.key(order), to: webhook)
+        case .deployment:
+            guard let github else { return notSetUp("notify.github.deployment") }
+            return await github.recordDeployment(of: order.report)
+        case .issue:
+            guard let github else { return notSetUp("notify.github.issue_on_failure") }
+            return await github.keepIncident(
+                of: order.report, title: "\(content.subject): \(content.app)", body: NoticeRenderer.markdown(content))
         }
     }
 

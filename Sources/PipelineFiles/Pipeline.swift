@@ -218,6 +218,8 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package struct GitHub: Hashable, Codable, Sendable {
             package var deployment: Bool
             package var issueOnFailure: Bool
+            /// Accounts that an incident issue is assigned to.
+            package var assignees: [String]
         }
 
         package var email: Email?

@@ -61,7 +61,8 @@ private struct PipelineDecoding {
         return Pipeline(
             name: FilePaths.stem(of: path), path: path, app: AppName(app),
             flyToml: FilePaths.join(FilePaths.folder(of: path), flyToml), source: source, github: github,
-            gates: gates, window: window, build: build, deploy: deploy, verify: verify, rollback: rollback, notify: notify,
+            gates: gates, window: window, build: build, deploy: deploy, verify: verify, rollback: rollback,
+            notify: notify,
             state: Pipeline.State(
                 url: url ?? EnvironmentText(Pipeline.State.defaultURL, at: start), isStated: url != nil),
             unsupportedFeatures: unsupported, warnings: warnings, locations: check.locations)
@@ -301,15 +302,7 @@ private struct PipelineDecoding {
         let github = reader.reader("github", PipelineKeys.github)
         let record = Pipeline.Notify.GitHub(
             deployment: github.boolean("deployment") ?? false,
-            issueOnFailure: github.boolean("issue_on_failure") ?? false)
-        if record.deployment || record.issueOnFailure {
-            // No gate and no change depends on it, so a run may go on without.
-            unsupported.append(
-                Diagnostic(
-                    .warning, at: place("notify.github"),
-                    "deployments and issues on GitHub are not recorded in this version",
-                    suggestion: "remove notify.github, or set its keys to false"))
-        }
+            issueOnFailure: github.boolean("issue_on_failure") ?? false, assignees: github.strings("assignees"))
         return Pipeline.Notify(email: email, slack: slack, github: record)
     }
 

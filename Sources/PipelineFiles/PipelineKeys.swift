@@ -51,7 +51,8 @@ enum PipelineKeys {
             Key("clean_worktree", .boolean, "Refuse when the work tree has changes. Default: true."),
             Key(
                 "checks", .list(.text(.plain)),
-                "CI checks that must have passed on the commit: names of check runs, contexts of statuses, or app/name."),
+                "CI checks that must have passed on the commit: names of check runs, contexts of statuses, or app/name."
+            ),
             Key(
                 "wait_for_checks", .duration(Duration.zero...day),
                 "How long checks that are under way are waited for. Default: 10m."),
@@ -239,7 +240,7 @@ enum PipelineKeys {
         [
             Key("email", .section(email), "Notices by e-mail."),
             Key("slack", .section(slack), "Notices to Slack or to what understands its webhooks."),
-            Key("github", .section(github), "What is recorded on GitHub. Not available yet."),
+            Key("github", .section(github), "What is recorded on GitHub."),
         ])
 
     static let email = Section(
@@ -256,8 +257,11 @@ enum PipelineKeys {
     static let github = Section(
         "notify.github",
         [
-            Key("deployment", .boolean, "Record a GitHub deployment. Default: false."),
-            Key("issue_on_failure", .boolean, "Open an issue when a run fails. Default: false."),
+            Key("deployment", .boolean, "Record runs as deployments on GitHub. Default: false."),
+            Key(
+                "issue_on_failure", .boolean,
+                "Keep an incident issue: opened by a failure, closed by the next verified deploy. Default: false."),
+            Key("assignees", .list(.text(.plain)), "GitHub accounts that the issue is assigned to."),
         ])
 
     static let state = Section(

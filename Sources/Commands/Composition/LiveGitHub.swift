@@ -5,6 +5,7 @@ internal import GitHistory
 internal import GitHub
 internal import HTTPTransport
 internal import Model
+internal import Notifications
 internal import PipelineFiles
 internal import Ports
 
@@ -31,6 +32,37 @@ struct NoGitHub: GitHubPort {
     let failure: Failure
 
     func answer(_ call: GitHubCall) async -> Answer { .failed(failure: failure) }
+}
+
+/// What GitHub is told of finished runs. What can't be told now waits in the outbox for a run that can.
+struct LiveGitHubNotices: GitHubNotices {
+    let client: Result<GitHubClient, AirbossError>
+    let assignees: [String]
+
+    func recordDeployment(of report: RunReport) async -> Failure? {
+        await tell { client throws(GitHubError) in try await client.recordDeployment(of: report) }
+    }
+
+    func keepIncident(of report: RunReport, title: String, body: String) async -> Failure? {
+        await tell { client throws(GitHubError) in
+            try await client.keepIncident(of: report, title: title, body: body, assignees: assignees)
+        }
+    }
+
+    private func tell(_ what: (GitHubClient) async throws(GitHubError) -> Void) async -> Failure? {
+        switch client {
+        case .failure(let error):
+            // The next run may have a token.
+            return Failure(.unavailable, error.message, hint: error.hint)
+        case .success(let client):
+            do throws(GitHubError) {
+                try await what(client)
+                return nil
+            } catch {
+                return Failure(error)
+            }
+        }
+    }
 }
 
 extension PipelineContext {

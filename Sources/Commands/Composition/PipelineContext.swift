@@ -185,6 +185,8 @@ struct PipelineContext {
     func noticeChannels(of kind: RunKind, warn: (String) -> Void) throws(AirbossError) -> NoticeChannels {
         var channels = NoticeChannels()
         channels.summaryPath = environment["GITHUB_STEP_SUMMARY"].flatMap { $0.isEmpty ? nil : $0 }
+        channels.recordsDeployments = pipeline.notify.github.deployment
+        channels.keepsIncidents = pipeline.notify.github.issueOnFailure
         do {
             channels.email = try emailChannel()
         } catch {

@@ -4,6 +4,7 @@
 internal import FlyPlatform
 internal import FoundationEssentials
 internal import GitHistory
+internal import GitHub
 internal import HTTPTransport
 internal import Images
 internal import Journals
@@ -200,7 +201,7 @@ struct RunSession {
         let (store, clock, app) = (equipment.store, equipment.clock, request.app)
         let sender = NoticeSender(
             channels: equipment.channels, http: equipment.http, mail: MailTransport(),
-            outbox: StoredOutbox(store: store))
+            outbox: StoredOutbox(store: store), github: await githubNotices(equipment))
         let images = LiveImages(
             builder: ImageBuilder(
                 registry: RegistryClient(
@@ -217,7 +218,8 @@ struct RunSession {
                     + "\(equipment.holder.host) since \(clock.now)",
                 clock: clock),
             source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
-            github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http), window: equipment.window,
+            github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http),
+            window: equipment.window,
             ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender)
         let heartbeat = Task {
             while !Task.isCancelled {
@@ -264,13 +266,26 @@ struct RunSession {
     /// The repository on GitHub; without a token, or where nothing names the repository, what is asked goes unanswered.
     private func github(_ equipment: Equipment) async -> any GitHubPort {
         do {
-            return LiveGitHub(
-                client: try await context.githubClient(
-                    origin: equipment.repository, http: equipment.http, clock: equipment.clock,
-                    observer: options.githubObserver))
+            return LiveGitHub(client: try await githubClient(equipment))
         } catch {
             return NoGitHub(failure: Failure(.refused, error.message, hint: error.hint))
         }
+    }
+
+    private func githubNotices(_ equipment: Equipment) async -> LiveGitHubNotices {
+        do {
+            return LiveGitHubNotices(
+                client: .success(try await githubClient(equipment)), assignees: context.pipeline.notify.github.assignees
+            )
+        } catch {
+            return LiveGitHubNotices(client: .failure(error), assignees: [])
+        }
+    }
+
+    private func githubClient(_ equipment: Equipment) async throws(AirbossError) -> GitHubClient {
+        try await context.githubClient(
+            origin: equipment.repository, http: equipment.http, clock: equipment.clock,
+            observer: options.githubObserver)
     }
 
     // MARK: - Taking the app
@@ -391,6 +406,8 @@ extension NoticeChannels {
         if summaryPath != nil { result.append(.summary) }
         if email != nil { result.append(.email) }
         if slackWebhook != nil { result.append(.slack) }
+        if recordsDeployments { result.append(.deployment) }
+        if keepsIncidents { result.append(.issue) }
         return result
     }
 }

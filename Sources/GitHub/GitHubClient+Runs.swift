@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+package import Model
+
+/// What a finished run leaves on GitHub. Both may be done again for the same run without leaving more.
+extension GitHubClient {
+    /// Deployments of an environment that are looked through for a run's own.
+    static let maxKnownDeployments = 30
+    /// Earlier deployments that are looked at to be made inactive.
+    static let maxEarlierDeployments = 10
+    /// The labels of an incident issue.
+    package static let incidentLabels = ["deployment", "rollback", "production", "critical", "automated"]
+
+    private static let runKey = "airboss_run"
+
+    /// Records a run that changed the app as a deployment of its pipeline's environment, with the state it ended in.
+    ///
+    /// After a success earlier deployments become inactive. A run that is told of only after a later one is inactive
+    /// itself.
+    package func recordDeployment(of report: RunReport) async throws(GitHubError) {
+        guard let commit = report.commit, var state = GitHubClient.state(of: report) else { return }
+        let known = try await deployments(to: report.pipeline, limit: GitHubClient.maxKnownDeployments)
+        // Names of runs are in the order of their beginnings.
+        let isLate = known.contains { ($0.payload[GitHubClient.runKey] ?? "") > report.run.rawValue }
+        if isLate, state == .success { state = .inactive }
+        let own: DeploymentRecord
+        if let found = known.first(where: { $0.payload[GitHubClient.runKey] == report.run.rawValue }) {
+            own = found
+        } else {
+            own = try await createDeployment(
+                of: commit, environment: report.pipeline,
+                description: ShownText.line(report.reason, limit: GitHubClient.maxStatusDescription),
+                payload: [GitHubClient.runKey: report.run.rawValue, "release": report.release?.description ?? ""])
+        }
+        if try await states(ofDeployment: own.id).first != state.rawValue {
+            try await setState(
+                state, ofDeployment: own.id, description: report.headline, environmentURL: report.url,
+                logURL: report.runURL)
+        }
+        guard state == .success else { return }
+        let earlier = known.filter { $0.id != own.id }.prefix(GitHubClient.maxEarlierDeployments)
+        for deployment in earlier where try await states(ofDeployment: deployment.id).first == "success" {
+            try await setState(.inactive, ofDeployment: deployment.id, description: "replaced by run \(report.run)")
+        }
+    }
+
+    /// Opens the app's incident issue after a failure, or comments on the open one; a verified deploy closes it.
+    ///
+    /// - Parameters:
+    ///   - title: of a new issue.
+    ///   - body: Markdown, without secrets.
+    package func keepIncident(
+        of report: RunReport, title: String, body: String, assignees: [String]
+    ) async throws(GitHubError) {
+        guard let turn = GitHubClient.turn(of: report) else { return }
+        let marker = "<!-- airboss-incident: \(report.app) -->"
+        let told = "<!-- airboss-run: \(report.run) -->"
+        let open = try await issues(labels: GitHubClient.incidentLabels).filter { $0.body.contains(marker) }
+        let text = body + "\n\n" + told
+        switch turn {
+        case .opens:
+            guard let issue = open.first else {
+                _ = try await createIssue(
+                    title: title, body: text + "\n" + marker, labels: GitHubClient.incidentLabels,
+                    assignees: assignees)
+                return
+            }
+            // Opened by this very run, whose answer was lost.
+            if !issue.body.contains(told) { try await comment(onIssue: issue.number, text) }
+        case .comments:
+            if let issue = open.first { try await comment(onIssue: issue.number, text) }
+        case .closes:
+            for issue in open {
+                try await comment(onIssue: issue.number, text)
+                try await closeIssue(issue.number)
+            }
+        }
+    }
+
+    private enum Turn {
+        case opens, comments, closes
+    }
+
+    /// What a run means for an incident; nil where nothing.
+    private static func turn(of report: RunReport) -> Turn? {
+        switch report.outcome {
+        case .rolledBack, .needsHuman: .opens
+        case .interrupted: report.release == nil ? nil : .opens
+        case .verified: report.kind == .deploy || report.kind == .promote ? .closes : .comments
+        case .refused, .unavailable: nil
+        }
+    }
+
+    /// How a run's deployment ended; nil where the run changed nothing.
+    private static func state(of report: RunReport) -> DeploymentState? {
+        switch report.outcome {
+        case .verified: .success
+        case .rolledBack: .failure
+        case .needsHuman: .error
+        case .interrupted: report.release == nil ? nil : .error
+        case .refused, .unavailable: nil
+        }
+    }
+}

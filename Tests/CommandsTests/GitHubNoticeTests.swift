@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: Airboss contributors
+
+import Foundation
+import Model
+import Synchronization
+import TestSupport
+import Testing
+
+/// What runs of the real program leave on GitHub, and what becomes of it while GitHub is down.
+@Suite(.serialized, .workshop(.model, deployed: true)) struct GitHubNoticeTests {
+    private static let token = "ghs_donotshowthistokenanywhere0123456789"
+
+    /// Keeps whatever is posted to a list, and lists it, newest first.
+    private final class Records: Sendable {
+        struct State: Sendable {
+            var lists: [String: [JSONValue]] = [:]
+            var isDown = false
+        }
+        let state = Mutex(State())
+
+        func list(_ path: String) -> [JSONValue] {
+            state.withLock { $0.lists["/repos/acme/harbour/" + path] ?? [] }
+        }
+
+        func answer(_ request: LoopbackServer.Request) -> LoopbackAnswer {
+            state.withLock { state in
+                guard !state.isDown else { return .json(503, #"{"message":"Unicorn!"}"#) }
+                guard request.header("authorization") == "Bearer \(GitHubNoticeTests.token)" else {
+                    return .json(401, #"{"message":"Bad credentials"}"#)
+                }
+                let body = (try? JSONValue(parsing: request.body)) ?? .null
+                switch request.method {
+                case "GET":
+                    let isOpenOnly = request.target.contains("state=open")
+                    let list = (state.lists[request.path] ?? []).filter { !isOpenOnly || $0["state"] == "open" }
+                    return .json(200, JSONValue.array(list.reversed()).text())
+                case "POST":
+                    var made = body
+                    let number = (state.lists[request.path]?.count ?? 0) + 1
+                    made["id"] = .integer(Int64(number))
+                    made["number"] = .integer(Int64(number))
+                    made["sha"] = body["ref"] ?? .null
+                    made["html_url"] = "https://github.com/acme/harbour"
+                    if body["state"] == nil { made["state"] = "open" }
+                    state.lists[request.path, default: []].append(made)
+                    return .json(201, made.text())
+                case "PATCH":
+                    let parts = request.path.split(separator: "/").map(String.init)
+                    let list = "/" + parts.dropLast().joined(separator: "/")
+                    guard let index = parts.last.flatMap({ Int($0) }).map({ $0 - 1 }),
+                        var issue = state.lists[list]?[index]
+                    else { return .json(404, "{}") }
+                    issue["state"] = body["state"]
+                    state.lists[list]?[index] = issue
+                    return .json(200, issue.text())
+                default: return .json(404, "{}")
+                }
+            }
+        }
+    }
+
+    /// Deploys; with another `health` status than 200 the release is never healthy.
+    private func deploy(_ server: LoopbackServer, _ message: String, health: Int = 200) async throws -> JSONRun {
+        let workshop = try #require(Workshop.current)
+        try workshop.write(
+            "pipelines/bad.yml",
+            workshop.pipeline().replacing("path: /health, status: [200]", with: "path: /health, status: [\(health)]")
+                + "notify: { github: { deployment: true, issue_on_failure: true } }\n")
+        try await workshop.commit(message, ["message=\(message)"])
+        let outcome = try await workshop.start(
+            ["deploy", "bad", "--reason", message, "--output", "json"],
+            ["GITHUB_API_URL": server.url, "GITHUB_TOKEN": Self.token, "GITHUB_REPOSITORY": "acme/harbour"]
+        ).end()
+        #expect(!outcome.everything.contains(Self.token))
+        return try JSONRun(outcome)
+    }
+
+    private func states(_ records: Records, _ deployment: Int) -> [String] {
+        records.list("deployments/\(deployment)/statuses").compactMap { $0["state"]?.string }
+    }
+
+    @Test func `deployments and the incident follow the runs, and a GitHub that is down stops none`() async throws {
+        let records = Records()
+        let server = try LoopbackServer { records.answer($0) }
+        defer { server.stop() }
+
+        let first = try await deploy(server, "first")
+        #expect(first.status == 0, "\(first.outcome.everything)")
+        #expect(first.last["warnings"]?.array == [], "\(first.last)")
+        #expect(records.list("deployments").map { $0["environment"] } == ["bad"])
+        #expect(records.list("deployments").first?["sha"] == first.last["commit"])
+        #expect(states(records, 1) == ["success"])
+        #expect(records.list("issues").isEmpty)
+
+        // The release is never healthy, nor is the one before it by this measure.
+        let failed = try await deploy(server, "second", health: 418)
+        #expect(failed.status == 11, "\(failed.message)")
+        #expect(states(records, 1) == ["success"])
+        #expect(states(records, 2) == ["error"])
+        let issue = try #require(records.list("issues").first)
+        #expect(issue["state"] == "open")
+        #expect(issue["labels"] == ["deployment", "rollback", "production", "critical", "automated"])
+        #expect(issue["body"]?.string?.contains("second") == true)
+
+        records.state.withLock { $0.isDown = true }
+        let unseen = try await deploy(server, "third")
+        #expect(unseen.status == 0, "\(unseen.message)")
+        #expect(unseen.last["warnings"]?.text().contains("notice by issue not sent") == true, "\(unseen.last)")
+        #expect(records.list("deployments").count == 2)
+
+        records.state.withLock { $0.isDown = false }
+        let last = try await deploy(server, "fourth")
+        #expect(last.status == 0, "\(last.message)")
+        #expect(records.list("issues").map { $0["state"] } == ["closed"])
+        #expect(states(records, records.list("deployments").count).last == "success")
+    }
+}
