@@ -14,35 +14,65 @@ extension GitHubClient {
 
     private static let runKey = "airboss_run"
 
-    /// Records a run that changed the app as a deployment of its pipeline's environment, with the state it ended in.
+    /// Records that a run is about to change the app: a deployment of its pipeline's environment, under way.
+    package func openDeployment(of report: RunReport) async throws(GitHubError) {
+        let known = try await deployments(to: report.pipeline, limit: GitHubClient.maxKnownDeployments)
+        guard !isOvertaken(report, by: known),
+            let own = try await deployments(of: report, among: known, isMade: true).first,
+            try await states(ofDeployment: own.id).isEmpty
+        else { return }
+        try await setState(
+            .inProgress, ofDeployment: own.id, description: report.reason, environmentURL: report.url,
+            logURL: report.runURL)
+    }
+
+    /// Records how a run ended that changed the app, or was about to.
     ///
     /// After a success earlier deployments become inactive. A run that is told of only after a later one is inactive
     /// itself.
     package func recordDeployment(of report: RunReport) async throws(GitHubError) {
-        guard let commit = report.commit, var state = GitHubClient.state(of: report) else { return }
+        let hasBegun = report.stages.contains { $0.stage == .deploy && $0.startedAt != nil }
+        let ended = GitHubClient.state(of: report)
+        guard ended != nil || hasBegun else { return }
         let known = try await deployments(to: report.pipeline, limit: GitHubClient.maxKnownDeployments)
-        // Names of runs are in the order of their beginnings.
-        let isLate = known.contains { ($0.payload[GitHubClient.runKey] ?? "") > report.run.rawValue }
-        if isLate, state == .success { state = .inactive }
-        let own: DeploymentRecord
-        if let found = known.first(where: { $0.payload[GitHubClient.runKey] == report.run.rawValue }) {
-            own = found
-        } else {
-            own = try await createDeployment(
-                of: commit, environment: report.pipeline,
-                description: ShownText.line(report.reason, limit: GitHubClient.maxStatusDescription),
-                payload: [GitHubClient.runKey: report.run.rawValue, "release": report.release?.description ?? ""])
-        }
-        if try await states(ofDeployment: own.id).first != state.rawValue {
+        let isLate = isOvertaken(report, by: known)
+        // What was opened and then changed nothing has failed as well.
+        let state = isLate && ended == .success ? .inactive : ended ?? .failure
+        let own = try await deployments(of: report, among: known, isMade: ended != nil)
+        for deployment in own where try await states(ofDeployment: deployment.id).first != state.rawValue {
             try await setState(
-                state, ofDeployment: own.id, description: report.headline, environmentURL: report.url,
+                state, ofDeployment: deployment.id, description: report.headline, environmentURL: report.url,
                 logURL: report.runURL)
         }
         guard state == .success else { return }
-        let earlier = known.filter { $0.id != own.id }.prefix(GitHubClient.maxEarlierDeployments)
-        for deployment in earlier where try await states(ofDeployment: deployment.id).first == "success" {
+        let isOwn = Set(own.map(\.id))
+        // One that is still under way belongs to a run that can say nothing any more.
+        let standing = ["success", DeploymentState.inProgress.rawValue]
+        for deployment in known.filter({ !isOwn.contains($0.id) }).prefix(GitHubClient.maxEarlierDeployments) {
+            guard let last = try await states(ofDeployment: deployment.id).first, standing.contains(last) else {
+                continue
+            }
             try await setState(.inactive, ofDeployment: deployment.id, description: "replaced by run \(report.run)")
         }
+    }
+
+    /// Whether a later run has its record already. Names of runs are in the order of their beginnings.
+    private func isOvertaken(_ report: RunReport, by known: [DeploymentRecord]) -> Bool {
+        known.contains { ($0.payload[GitHubClient.runKey] ?? "") > report.run.rawValue }
+    }
+
+    /// The run's own deployments; where there is none, one that is made now if it may be.
+    private func deployments(
+        of report: RunReport, among known: [DeploymentRecord], isMade: Bool
+    ) async throws(GitHubError) -> [DeploymentRecord] {
+        let own = known.filter { $0.payload[GitHubClient.runKey] == report.run.rawValue }
+        guard own.isEmpty, isMade, let commit = report.commit else { return own }
+        return [
+            try await createDeployment(
+                of: commit, environment: report.pipeline,
+                description: ShownText.line(report.reason, limit: GitHubClient.maxStatusDescription),
+                payload: [GitHubClient.runKey: report.run.rawValue])
+        ]
     }
 
     /// Opens the app's incident issue after a failure, or comments on the open one; a verified deploy closes it.

@@ -165,9 +165,15 @@ package struct NoticeOrder: Hashable, Codable, Sendable {
     package var attempt: Int
     /// Only put into the outbox, for the next run to send: an interrupted run has no time to wait for a server.
     package var isDeferred: Bool
+    /// Whether the run is only about to change the app; nil is false. Nobody waits for such a notice, and it is not
+    /// kept: what comes too late is not worth telling.
+    package var isOpening: Bool?
     package var report: RunReport
 
-    package init(channel: Channel, attempt: Int, isDeferred: Bool = false, report: RunReport) {
+    package init(
+        channel: Channel, attempt: Int, isDeferred: Bool = false, isOpening: Bool? = nil, report: RunReport
+    ) {
+        self.isOpening = isOpening
         self.channel = channel
         self.attempt = attempt
         self.isDeferred = isDeferred

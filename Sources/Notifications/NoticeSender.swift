@@ -17,6 +17,8 @@ extension MailTransport: MailSending {}
 /// What GitHub is told of finished runs. A failure's code says whether trying again may help, as for every notice.
 package protocol GitHubNotices: Sendable {
     func recordDeployment(of report: RunReport) async -> Failure?
+    /// The run is about to change the app.
+    func openDeployment(of report: RunReport) async -> Failure?
     /// `title` and `body` (Markdown) are for the issue.
     func keepIncident(of report: RunReport, title: String, body: String) async -> Failure?
 }
@@ -90,6 +92,7 @@ package struct NoticeSender: NoticePort {
     /// Sends one notice, having kept it first; `.done`, or `.failed` with whether trying again may help in its code
     /// (`unavailable`, `timedOut` and `rateLimited` may).
     package func answer(_ order: NoticeOrder, at now: Timestamp) async -> Answer {
+        if order.isOpening == true { return await open(order) }
         let key = NoticeSender.key(order)
         var kept = order
         kept.report = Redactor.redact(order.report)
@@ -110,6 +113,11 @@ package struct NoticeSender: NoticePort {
     /// Whether the same notice may be taken later.
     package static func mayRetry(_ failure: Failure) -> Bool {
         failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
+    }
+
+    private func open(_ order: NoticeOrder) async -> Answer {
+        guard order.channel == .deployment, let github else { return .done }
+        return await github.openDeployment(of: Redactor.redact(order.report)).map { .failed(failure: $0) } ?? .done
     }
 
     private func send(_ order: NoticeOrder, at now: Timestamp) async -> Failure? {

@@ -143,7 +143,7 @@ package struct ChecksJudgement: Hashable, Sendable {
         case .missing(let nearest):
             if total == 0, nearest.isEmpty { return "is missing: the commit has no checks at all" }
             let names = nearest.map { "“\(ChecksJudgement.shown($0))”" }
-            return "is missing" + (names.isEmpty ? "" : ": did you mean \(names.joined(separator: " or "))?")
+            return "is missing" + (names.isEmpty ? "" : " (did you mean \(names.joined(separator: " or "))?)")
         }
     }
 

@@ -182,6 +182,7 @@ extension RunMachine {
     mutating func beginDeploy(_ agenda: inout Agenda) {
         guard case .built(let image) = build.state else { return }
         state = .deploy
+        announce(&agenda)
         let facts = preValidation.facts
         var stage = Deploy(
             request, commit: facts.commit, image: image,

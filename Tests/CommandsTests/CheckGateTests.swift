@@ -127,7 +127,7 @@ import Testing
         let before = try await workshop.standing()
         let run = try await deploy(workshop, github.environment)
         #expect(run.status == 12)
-        #expect(run.message == "checks: “🐳 build” is missing: did you mean “build”?", "\(run.message)")
+        #expect(run.message == "checks: “🐳 build” is missing (did you mean “build”?)", "\(run.message)")
         #expect(run.last["next_steps"]?.text().contains("--skip checks --approved-by WHO") == true)
         #expect(try await workshop.standing() == before)
         #expect(github.server.requests.count == 3)

@@ -22,7 +22,8 @@ extension Effect {
         case .ledger(.history): "history"
         case .ledger(.record): "record"
         case .ledger(.mark(_, let state)): "mark-" + state.rawValue
-        case .notify(let order): (order.isDeferred ? "keep-" : "notify-") + order.channel.rawValue
+        case .notify(let order):
+            (order.isOpening == true ? "open-" : order.isDeferred ? "keep-" : "notify-") + order.channel.rawValue
         case .wake: "wake"
         case .cancel: "cancel"
         }

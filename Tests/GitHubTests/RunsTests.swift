@@ -60,6 +60,35 @@ import Testing
         #expect(github.requests.isEmpty)
     }
 
+    @Test func `a run that begins is under way until its end, and one that died by the next success`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        for _ in 1...2 { try await client.openDeployment(of: report("01A", .interrupted)) }
+        #expect(states(github) == [["in_progress"]])
+        try await client.openDeployment(of: report("01B", .interrupted))
+        try await client.recordDeployment(of: report("01B", .verified))
+        #expect(states(github) == [["in_progress", "inactive"], ["in_progress", "success"]])
+        // Too late: the later run stands.
+        try await client.openDeployment(of: report("01A0", .interrupted))
+        #expect(states(github).count == 2)
+    }
+
+    @Test func `a run that was refused after it began ends its deployment`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        try await client.openDeployment(of: report("01A", .interrupted))
+        var refused = report("01A", .refused)
+        refused.stages = [StageReport(stage: .deploy, state: .refused, startedAt: TestClock.start)]
+        try await client.recordDeployment(of: refused)
+        #expect(states(github) == [["in_progress", "failure"]])
+        // Another, that was never opened, leaves nothing.
+        refused.run = "01B"
+        try await client.recordDeployment(of: refused)
+        #expect(states(github).count == 1)
+    }
+
     @Test func `telling twice leaves one deployment with one state`() async throws {
         let github = try StandIn()
         defer { github.stop() }

@@ -76,20 +76,20 @@ import Testing
         Case(["Danger"], [], .refused, "“Danger” is missing: the commit has no checks at all"),
         Case(
             ["Danger", "Gitleaks"], ["danger=success", "Gitleaks=success"], .refused,
-            "“Danger” is missing: did you mean “danger”?"),
+            "“Danger” is missing (did you mean “danger”?)"),
         Case(
             ["Docs Policy"], ["Docs policy check=success", "docs-policy=success"], .refused,
-            "“Docs Policy” is missing: did you mean “docs-policy”?"),
+            "“Docs Policy” is missing (did you mean “docs-policy”?)"),
         Case(
             ["Build"], ["🐳 build=success", "x=success", "y=success", "z=success"], .refused,
-            "“Build” is missing: did you mean “🐳 build”?"),
+            "“Build” is missing (did you mean “🐳 build”?)"),
         Case(["🐳 build"], ["🐳 build=success"], .passed, "it passed"),
         Case(
             ["👩‍🚀 fly"], ["🚀 fly=success", "x=success", "y=success", "z=success"], .refused,
-            "“👩‍🚀 fly” is missing: did you mean “🚀 fly”?"),
+            "“👩‍🚀 fly” is missing (did you mean “🚀 fly”?)"),
         Case(
             ["github/Danger"], ["Danger@actions=success"], .refused,
-            "“github/Danger” is missing: did you mean “Danger”?"),
+            "“github/Danger” is missing (did you mean “Danger”?)"),
         // What others wrote stays on its line.
         Case(
             ["A\n::set-output x"], ["A=success", "B=success", "C=success", "D=success"], .refused,

@@ -8,6 +8,7 @@ internal import Model
 internal import Notifications
 internal import PipelineFiles
 internal import Ports
+internal import Synchronization
 
 /// The repository of one pipeline on GitHub, as a run asks for it.
 struct LiveGitHub: GitHubPort {
@@ -34,22 +35,53 @@ struct NoGitHub: GitHubPort {
     func answer(_ call: GitHubCall) async -> Answer { .failed(failure: failure) }
 }
 
-/// What GitHub is told of finished runs. What can't be told now waits in the outbox for a run that can.
-struct LiveGitHubNotices: GitHubNotices {
-    let client: Result<GitHubClient, AirbossError>
-    let assignees: [String]
+/// What GitHub is told of runs, one thing after the other: an end is told after the beginning.
+///
+/// What can't be told now waits in the outbox for a run that can.
+final class LiveGitHubNotices: GitHubNotices {
+    private let client: Result<GitHubClient, AirbossError>
+    private let assignees: [String]
+    private let last = Mutex<Task<Failure?, Never>?>(nil)
+
+    init(client: Result<GitHubClient, AirbossError>, assignees: [String]) {
+        self.client = client
+        self.assignees = assignees
+    }
+
+    func openDeployment(of report: RunReport) async -> Failure? {
+        await tell { client throws(GitHubError) in try await client.openDeployment(of: report) }
+    }
 
     func recordDeployment(of report: RunReport) async -> Failure? {
         await tell { client throws(GitHubError) in try await client.recordDeployment(of: report) }
     }
 
     func keepIncident(of report: RunReport, title: String, body: String) async -> Failure? {
-        await tell { client throws(GitHubError) in
+        let assignees = assignees
+        return await tell { client throws(GitHubError) in
             try await client.keepIncident(of: report, title: title, body: body, assignees: assignees)
         }
     }
 
-    private func tell(_ what: (GitHubClient) async throws(GitHubError) -> Void) async -> Failure? {
+    private func tell(
+        _ what: @escaping @Sendable (GitHubClient) async throws(GitHubError) -> Void
+    ) async -> Failure? {
+        let task = last.withLock { last in
+            let earlier = last
+            let task = Task { [client] in
+                _ = await earlier?.value
+                return await LiveGitHubNotices.tell(client, what)
+            }
+            last = task
+            return task
+        }
+        return await task.value
+    }
+
+    private static func tell(
+        _ client: Result<GitHubClient, AirbossError>,
+        _ what: @Sendable (GitHubClient) async throws(GitHubError) -> Void
+    ) async -> Failure? {
         switch client {
         case .failure(let error):
             // The next run may have a token.

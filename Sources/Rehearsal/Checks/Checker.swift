@@ -261,6 +261,7 @@ struct Checker: Sendable {
     }
 
     mutating func notified(_ order: NoticeOrder, _ who: Who, _ records: [ReleaseRecord]) {
+        guard order.isOpening != true else { return }
         facts[who.ordinal]?.notices[order.channel, default: 0] += 1
         guard !failedMarks.contains(who.run) else { return }
         let report = order.report
