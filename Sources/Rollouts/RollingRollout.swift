@@ -87,6 +87,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     package private(set) var installed: [MachineID: FleetMachine] = [:]
     package private(set) var outcome: Outcome?
     private var keptLeases: [MachineID: Lease] = [:]
+    /// The question whose answer ``view`` shows.
+    private var seenBy: [MachineID: ActionID] = [:]
 
     /// The leases of machines that it made and that stay leased: from now on they are the caller's to keep.
     package mutating func takeKeptLeases() -> [MachineID: Lease] {
@@ -182,7 +184,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         case .pollDue: isPolling = false
         case .poll:
             isPolling = false
-            try polled(answer, &agenda)
+            try polled(answer, by: action, &agenda)
         case .wake(let key): try step(key, .woke, &agenda)
         case .change(let key, let asked):
             if asked == .wait { waits[key] = nil }
@@ -192,7 +194,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             case .changed(let machine), .created(let machine, _):
                 remember(machine, as: asked, key)
                 // A look tells of the host and the checks as well, and the next poll may be long in coming.
-                if asked == .look { see(Observation(of: machine)) }
+                if asked == .look { see(Observation(of: machine), by: action) }
             default: break
             }
         }
@@ -210,11 +212,11 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         routes[agenda.perform(.platform(call: .observe))] = .poll
     }
 
-    private mutating func polled(_ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
+    private mutating func polled(_ answer: Answer, by action: ActionID, _ agenda: inout Agenda) throws(IllegalEvent) {
         switch answer {
         case .observations(let list):
             pollFailures = 0
-            for observation in list { see(observation) }
+            for observation in list { see(observation, by: action) }
             for key in active.keys.sorted() {
                 guard let machine = active[key]?.machine else { continue }
                 guard let observation = list.first(where: { $0.id == machine }) else { continue }
@@ -230,12 +232,19 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     }
 
     /// Keeps the newest of what was seen; a list may be older than the answer to an update.
-    private mutating func see(_ observation: Observation) {
+    private mutating func see(_ observation: Observation, by action: ActionID) {
         if let item = items[observation.id.rawValue], let change = active[item.key],
             case .succeeded(_, let version) = change.result, observation.instance != version
         {
             return
         }
+        // Answers may overtake each other: one to an earlier question can only make things look worse.
+        let isLate = seenBy[observation.id].map { $0.value > action.value } ?? false
+        if isLate, isAvailableNow(observation.id) == false || members[observation.id]?.isAvailable(observation) == true
+        {
+            return
+        }
+        if !isLate { seenBy[observation.id] = action }
         view[observation.id] = observation
     }
 

@@ -281,8 +281,9 @@ package struct Deploy: Hashable, Codable, Sendable {
         let candidates = list.filter {
             $0.isOpen && $0.number.value > known && ($0.image.isEmpty || $0.image == image.reference)
         }
-        // Where the app was another's meanwhile, that one's releases came later.
-        if let found = candidates.min(by: { $0.number < $1.number }) {
+        // Who holds the app has opened the newest one; where the app was another's meanwhile, that one's came later.
+        let byNumber = candidates.sorted { $0.number < $1.number }
+        if let found = isStopping ? byNumber.first : byNumber.last {
             numbered(found.id, found.number, &agenda)
         } else if isStopping {
             state = .stopped(changed: [])

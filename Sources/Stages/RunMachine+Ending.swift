@@ -48,9 +48,9 @@ extension RunMachine {
             settling.insert(agenda.perform(.platform(call: .finishRelease(id: release.platformID, status: status))))
         }
         // Who holds the app is alone with it: what was open before and is open still, nobody else will close.
-        if deploy?.release != nil, outcome != .interrupted, !isSuperseded,
-            preValidation.facts.platformReleases.contains(where: \.isOpen)
-        {
+        let hasFoundOpen = preValidation.facts.platformReleases.contains(where: \.isOpen)
+        let isBack = request.kind == .rollback && rollback?.state == .restored
+        if deploy?.release != nil && hasFoundOpen || isBack, outcome != .interrupted, !isSuperseded {
             let action = agenda.perform(.platform(call: .releases(limit: Confirmation.maxReleases)))
             abandonedReleases = action
             settling.insert(action)
@@ -68,8 +68,9 @@ extension RunMachine {
     mutating func settled(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) {
         settling.remove(action)
         if action == abandonedReleases, case .platformReleases(let list) = answer {
+            // A rollback opens none, so that none is its own.
             let before = Set(preValidation.facts.platformReleases.filter(\.isOpen).map(\.number))
-            for entry in list where entry.isOpen && before.contains(entry.number) {
+            for entry in list where entry.isOpen && (request.kind == .rollback || before.contains(entry.number)) {
                 let call = PlatformCall.finishRelease(id: entry.id, status: "interrupted")
                 settling.insert(agenda.perform(.platform(call: call)))
             }

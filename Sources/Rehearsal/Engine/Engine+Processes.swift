@@ -147,13 +147,14 @@ extension Engine {
                 kill(index, KillPoint.beforeJournaled.rawValue)
                 return
             }
-            if let call = processes[index].openCalls.removeValue(forKey: action) { hears(call, index) }
+            if let call = processes[index].openCalls.removeValue(forKey: action) { hears(call, kind, index) }
         }
         give(kind, to: index)
     }
 
-    private mutating func hears(_ call: Int, _ index: Int) {
+    private mutating func hears(_ call: Int, _ kind: RunEvent.Kind, _ index: Int) {
         calls[call].isAwaited = false
+        if case .answered(_, .failed) = kind { return }
         switch calls[call].call {
         case .machines, .observe:
             if let time = calls[call].doneAt { processes[index].knownAt = time }
