@@ -9,13 +9,15 @@ internal import Orchestration
 
 /// Appends events as a rolling deploy writes them, each durable before the next, then reads them all back.
 ///
-/// usage: journal-benchmark FOLDER|postgres://… [EVENTS]
-/// With no EVENTS to write (0), what was written there before is only read.
+/// usage: journal-benchmark FOLDER|postgres://… [EVENTS [RECORDED]]
+/// With no EVENTS to write (0), what was written there before is only read. Of every hundred events RECORDED go into
+/// the audit record as well, in the same transaction; none where it is left out.
 let arguments = CommandLine.arguments
 guard arguments.count > 1, let count = Int(arguments.count > 2 ? arguments[2] : "1000"), count >= 0 else {
-    print("usage: journal-benchmark FOLDER|postgres://… [EVENTS]")
+    print("usage: journal-benchmark FOLDER|postgres://… [EVENTS [RECORDED]]")
     exit(64)
 }
+let recorded = arguments.count > 3 ? Int(arguments[3]) ?? 0 : 0
 let url = arguments[1].hasPrefix("postgres") ? arguments[1] : "sqlite:" + arguments[1] + "/benchmark.sqlite"
 let start = Timestamp(milliseconds: 1_790_000_000_000)
 let store = try await StateStores.open(url)
@@ -33,6 +35,17 @@ let observations = (1...3).map { index in
 }
 let encoder = JSONEncoder()
 encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+/// What the audit tells of one machine's update.
+func record(_ index: Int, at time: Timestamp) -> AuditRecord {
+    AuditRecord(
+        AuditEntry(
+            .mutationAsked, of: "machine1", "update", before: ["image": "registry.fly.io/benchmark@sha256:aaaa"],
+            after: ["action": .integer(Int64(index)), "image": "registry.fly.io/benchmark@sha256:bbbb"], at: time),
+        by: AuditOrigin(
+            actor: "benchmark", identities: ["shell": "benchmark"], host: "localhost", entryPoint: "shell",
+            command: "airboss deploy benchmark --reason measured"),
+        pipeline: "benchmark", app: "benchmark", run: run, reason: "measured")
+}
 var latencies: [Duration] = []
 let began = ContinuousClock.now
 for index in 0..<count {
@@ -40,9 +53,10 @@ for index in 0..<count {
         at: start + .milliseconds(index + 1),
         kind: .answered(action: ActionID(index + 1), answer: .observations(list: observations)))
     let before = ContinuousClock.now
+    let audit = index % 100 < recorded ? [record(index, at: event.at)] : []
     try await store.append(
         run: run, expectedSequence: Int64(index), kind: "answered", payload: try encoder.encode(event),
-        at: event.at)
+        at: event.at, fence: nil, audit: audit)
     latencies.append(ContinuousClock.now - before)
 }
 let appended = ContinuousClock.now - began

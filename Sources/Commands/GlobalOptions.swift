@@ -65,23 +65,27 @@ struct GlobalOptions: ParsableArguments {
 
     /// Opens the store that the flag, the environment, or the pipeline names, in this order.
     func openStore(for context: PipelineContext?) async throws -> any StateStore {
-        let url = try storeURL(for: context)
+        let place = try storePlace(for: context)
         do throws(StateError) {
-            // A relative path belongs to the project, not to the folder somebody happens to stand in.
-            return try await StateStores.open(url, relativeTo: projectFolder(context))
+            let store = try await StateStores.open(place.url, relativeTo: place.folder)
+            if let former = store.migratedFrom { try await recordMigration(of: store, from: former) }
+            return store
         } catch {
             throw error.asAirbossError
         }
     }
 
-    /// The URL of the store that the flag, the environment, or the pipeline names.
-    func storeURL(for context: PipelineContext?) throws -> String {
-        if let state { return state }
-        if let variable = environment["AIRBOSS_STATE"], !variable.isEmpty { return variable }
-        return try context.map { try $0.resolve($0.pipeline.state.url) } ?? "sqlite:.airboss/state.sqlite"
+    /// The store's URL, and where a relative path in it starts: it belongs to the project, not to the folder somebody
+    /// happens to stand in.
+    func storePlace(for context: PipelineContext?) throws(AirbossError) -> (url: String, folder: String) {
+        let folder = projectFolder(context)
+        if let state { return (state, folder) }
+        if let variable = environment["AIRBOSS_STATE"], !variable.isEmpty { return (variable, folder) }
+        guard let context else { return ("sqlite:.airboss/state.sqlite", folder) }
+        return (try context.resolve(context.pipeline.state.url), folder)
     }
 
-    func projectFolder(_ context: PipelineContext?) -> String {
+    private func projectFolder(_ context: PipelineContext?) -> String {
         let folder = context?.folder ?? pipelinesFolder
         return folder == "." ? "." : folder + "/.."
     }

@@ -40,8 +40,12 @@ struct StateMigrateCommand: AsyncParsableCommand {
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
-        let migration = try await StateStores.migrate(
-            try url ?? options.storeURL(for: nil), relativeTo: options.projectFolder(nil))
+        let place = try options.storePlace(for: nil)
+        let migration = try await StateStores.migrate(url ?? place.url, relativeTo: place.folder)
+        if let former = migration.from, former < migration.to {
+            let store = try await StateStores.open(url ?? place.url, relativeTo: place.folder)
+            try await options.recordMigration(of: store, from: former)
+        }
         switch options.output {
         case .json:
             let document: JSONValue = [
@@ -64,7 +68,7 @@ struct StateMigrateCommand: AsyncParsableCommand {
 struct StateCheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Verify every journal and the ledger of a store, and change nothing.",
+        abstract: "Verify every journal, the ledger and the audit record of a store, and change nothing.",
         discussion: """
             Reads every entry of every run and verifies its chain of checksums, compares releases with their histories,
             and says who holds or waits for an app. Ends with 69 where something is wrong.
@@ -81,7 +85,7 @@ struct StateCheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let check = try await StateStores.check(
-            try url ?? options.storeURL(for: nil), relativeTo: options.projectFolder(nil),
+            try url ?? options.storePlace(for: nil).url, relativeTo: options.storePlace(for: nil).folder,
             at: .fromSystemClock(), silence: RunSession.holderSilence)
         switch options.output {
         case .json: StandardStreams.output(StateCheckCommand.json(check).text(pretty: true) + "\n")
@@ -101,6 +105,7 @@ struct StateCheckCommand: AsyncParsableCommand {
             "\(check.store): schema \(check.schema)",
             "\(check.runs) runs (\(check.unfinishedRuns) unfinished), \(check.entries) entries in their journals",
             "\(check.releases) releases, \(check.notices) notices (\(check.waitingNotices) not sent yet)",
+            "\(check.auditRecords) audit records",
         ]
         for held in check.holds {
             let hold = held.hold
@@ -126,6 +131,7 @@ struct StateCheckCommand: AsyncParsableCommand {
             "runs": .integer(Int64(check.runs)), "unfinished_runs": .integer(Int64(check.unfinishedRuns)),
             "entries": .integer(check.entries), "releases": .integer(Int64(check.releases)),
             "notices": .integer(Int64(check.notices)), "waiting_notices": .integer(Int64(check.waitingNotices)),
+            "audit_records": .integer(check.auditRecords),
             "holds": .array(
                 check.holds.map { held in
                     let hold = held.hold
@@ -174,7 +180,7 @@ struct StateCopyCommand: AsyncParsableCommand {
     func run() async throws {
         let showsProgress = options.output == .text && StandardStreams.isErrorTerminal
         let copy = try await StateStores.copy(
-            from: from, to: to, relativeTo: options.projectFolder(nil), at: .fromSystemClock(),
+            from: from, to: to, relativeTo: options.storePlace(for: nil).folder, at: .fromSystemClock(),
             silence: RunSession.holderSilence
         ) { progress in
             guard showsProgress else { return }
@@ -182,6 +188,14 @@ struct StateCopyCommand: AsyncParsableCommand {
             StandardStreams.error(
                 "\r  run \(progress.runs) of \(progress.runsInAll), \(progress.entries) entries" + (isLast ? "\n" : ""))
         }
+        let target = try await StateStores.open(to, relativeTo: options.storePlace(for: nil).folder)
+        try await options.record(
+            AuditEntry(
+                .stateCopied, of: copy.target, "from \(copy.source)",
+                after: [
+                    "runs": .integer(Int64(copy.runs.copied)), "releases": .integer(Int64(copy.releases.copied)),
+                    "notices": .integer(Int64(copy.notices.copied)), "audit": .integer(Int64(copy.audit.copied)),
+                ], at: .fromSystemClock()), in: target)
         switch options.output {
         case .json:
             func json(_ count: StateCopy.Count) -> JSONValue {
@@ -193,6 +207,7 @@ struct StateCopyCommand: AsyncParsableCommand {
             let document: JSONValue = [
                 "schema": 1, "from": .string(copy.source), "to": .string(copy.target), "runs": json(copy.runs),
                 "entries": json(copy.entries), "releases": json(copy.releases), "notices": json(copy.notices),
+                "audit": json(copy.audit),
                 "verified": true,
             ]
             StandardStreams.output(document.text(pretty: true) + "\n")
@@ -203,6 +218,7 @@ struct StateCopyCommand: AsyncParsableCommand {
             StandardStreams.output(
                 "From \(copy.source) to \(copy.target)\n" + line("runs", copy.runs) + line("entries", copy.entries)
                     + line("releases", copy.releases) + line("notices", copy.notices)
+                    + line("audit records", copy.audit)
                     + "Verified: every run, checksum and release is the same at both.\n"
                     + "Point AIRBOSS_STATE, or state.url in the pipelines, at the new store.\n")
         }

@@ -156,7 +156,9 @@ private struct MaintenanceDesk {
         records = MaintenanceRecords(store: try await options.openStore(for: context), pipeline: context.pipeline)
         // Without a repository the shell's user is named.
         let repository = try? await GitRepository.open(at: context.repositoryPath())
-        actor = await RunSession.actorName(repository, context.environment)
+        actor = await AuditOrigin.process(
+            environment: context.environment, repository: repository, at: .fromSystemClock()
+        ).actor
     }
 
     /// The maintenance whose id begins so, or the only one that is not over.

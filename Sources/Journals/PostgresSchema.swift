@@ -155,6 +155,43 @@ enum PostgresSchema {
         );
         CREATE INDEX notice_due ON notice (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
         CREATE INDEX notice_by_run ON notice (run);
+        """,
         """
+        CREATE TABLE audit_chain (
+            id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+            is_own BIGINT NOT NULL,
+            head_sequence BIGINT NOT NULL,
+            head_checksum BYTEA NOT NULL
+        );
+        CREATE UNIQUE INDEX audit_chain_own ON audit_chain (is_own) WHERE is_own = 1;
+        CREATE TABLE audit (
+            chain TEXT COLLATE "C" NOT NULL REFERENCES audit_chain (id),
+            sequence BIGINT NOT NULL,
+            at BIGINT NOT NULL,
+            kind TEXT NOT NULL,
+            pipeline TEXT NOT NULL,
+            app TEXT COLLATE "C",
+            run TEXT COLLATE "C",
+            document BYTEA NOT NULL,
+            checksum BYTEA NOT NULL,
+            PRIMARY KEY (chain, sequence)
+        );
+        CREATE INDEX audit_by_time ON audit (at);
+        CREATE INDEX audit_by_run ON audit (run);
+        ALTER TABLE run ADD COLUMN audit_records BIGINT NOT NULL DEFAULT 0;
+
+        CREATE TABLE approval (
+            nonce TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+            app TEXT COLLATE "C" NOT NULL,
+            commit_id TEXT COLLATE "C" NOT NULL,
+            document BYTEA,
+            signature TEXT,
+            expires_at BIGINT NOT NULL,
+            spent_by TEXT COLLATE "C",
+            spent_at BIGINT
+        );
+        CREATE INDEX approval_by_commit ON approval (app, commit_id);
+        CREATE INDEX approval_by_run ON approval (spent_by);
+        """,
     ]
 }

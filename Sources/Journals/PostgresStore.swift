@@ -45,6 +45,8 @@ package final class PostgresStore: SQLStore {
 
     package let place: String
     package let turns = SeenTurns()
+    package var migratedFrom: Int? { former.withLock { $0 } }
+    private let former = Mutex<Int?>(nil)
     private let options: Options
     private let thread = DispatchQueue(label: "airboss.state.postgres")
     private let link: PostgresLink
@@ -65,9 +67,10 @@ package final class PostgresStore: SQLStore {
         self.options = options
         link = PostgresLink(parsed, options)
         listener = PostgresListener(parsed, options)
-        try await perform { [place] link in
+        let former = try await perform { [place] link in
             try PostgresStore.setUp(link, place, opening)
         }
+        self.former.withLock { $0 = former }
     }
 
     package func close() async throws(StateError) {
@@ -75,7 +78,8 @@ package final class PostgresStore: SQLStore {
         try await perform { link in link.close() }
     }
 
-    private static func setUp(_ link: PostgresLink, _ place: String, _ opening: Opening) throws {
+    /// Returns the version that was brought up to date; nil where none was.
+    private static func setUp(_ link: PostgresLink, _ place: String, _ opening: Opening) throws -> Int? {
         func check(_ connection: PostgresConnection) throws -> (version: Int, needsSchema: Bool) {
             switch try PostgresSchema.inspect(PostgresSession(connection: connection, place: place)) {
             case .fresh(let needsSchema): return (0, needsSchema)
@@ -87,16 +91,17 @@ package final class PostgresStore: SQLStore {
         }
         // Whoever may only use the tables, and not make any, is not asked to lock anything.
         let found = try link.read(check)
-        guard found.version < PostgresSchema.version else { return }
+        guard found.version < PostgresSchema.version else { return nil }
         guard opening == .forUse else {
             throw StateError(
                 .olderVersion(found: found.version, supported: PostgresSchema.version), store: place)
         }
-        try link.migrate { connection in
+        return try link.migrate { connection in
             // Another process may have made them while this one waited for the lock.
             let found = try check(connection)
-            guard found.version < PostgresSchema.version else { return }
+            guard found.version < PostgresSchema.version else { return nil }
             try PostgresSchema.migrate(connection, from: found.version, needsSchema: found.needsSchema)
+            return found.version > 0 ? found.version : nil
         }
     }
 
@@ -139,13 +144,16 @@ package final class PostgresStore: SQLStore {
 
     // MARK: Appending
 
-    /// In one round trip, where this store wrote the entry before; whenever that does not do it, the long way says why.
+    /// In one round trip, where this store wrote the entry before and there is nothing for the audit record; whenever
+    /// that does not do it, the long way says why.
     @discardableResult
     package func append(
-        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp, fence: Fence?
+        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp, fence: Fence?,
+        audit: [AuditRecord]
     ) async throws(StateError) -> Int64 {
         let entry = JournalEntry(sequence: expectedSequence + 1, kind: kind, payload: payload, at: time)
-        if let last = lastHead.withLock({ $0 }), last.run == run, last.head.sequence == expectedSequence {
+        if audit.isEmpty, let last = lastHead.withLock({ $0 }), last.run == run, last.head.sequence == expectedSequence
+        {
             let checksum = JournalChain.checksum(of: entry, after: last.head.checksum)
             let subjects = subjects(.run(run), fence)
             let written = try await perform { link in
@@ -160,7 +168,7 @@ package final class PostgresStore: SQLStore {
                 return entry.sequence
             }
         }
-        let head = try await append(entry, to: run, fence)
+        let head = try await append(entry, to: run, fence, audit)
         lastHead.withLock { $0 = (run, head) }
         return head.sequence
     }

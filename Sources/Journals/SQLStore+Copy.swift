@@ -9,6 +9,8 @@ struct StoredRun: Sendable {
     var record: RunRecord
     var head: JournalChain.Head
     var rows: [JournalChain.Row]
+    /// How many records of the audit the run made.
+    var auditRecords: Int64 = 0
 }
 
 /// A release with every state it has had.
@@ -69,7 +71,9 @@ extension SQLStore {
             } catch {
                 throw self.error(.corrupt, "in the journal of run \(run), \(error.detail)")
             }
-            return StoredRun(record: record, head: head, rows: rows)
+            let counted = try session.row("SELECT audit_records FROM run WHERE id = ?", [run.rawValue])
+            return StoredRun(
+                record: record, head: head, rows: rows, auditRecords: try counted?.required("audit_records") ?? 0)
         }
     }
 
@@ -89,13 +93,14 @@ extension SQLStore {
             try session.execute(
                 """
                 INSERT INTO run (id, pipeline, app, kind, actor, reason, host, process_id, started_at, schema,
-                    head_sequence, head_checksum, outcome, exit_code, finished_at, summary)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), ?)
+                    head_sequence, head_checksum, outcome, exit_code, finished_at, summary, audit_records)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), ?, ?)
                 """,
                 [
                     id.rawValue, header.pipeline, header.app.rawValue, header.kind, header.actor, header.reason,
                     header.host, header.processID, header.startedAt.milliseconds, header.schema, run.head.sequence,
                     run.head.checksum, end?.outcome, end?.exitCode, end?.finishedAt.milliseconds, end?.summary,
+                    run.auditRecords,
                 ])
             var rest = run.rows[...]
             while !rest.isEmpty {

@@ -28,15 +28,17 @@ extension SQLStore {
     @discardableResult
     package func append(
         run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp,
-        fence: Fence?
+        fence: Fence?, audit: [AuditRecord]
     ) async throws(StateError) -> Int64 {
         let entry = JournalEntry(sequence: expectedSequence + 1, kind: kind, payload: payload, at: time)
-        return try await append(entry, to: run, fence).sequence
+        return try await append(entry, to: run, fence, audit).sequence
     }
 
-    /// Appends the entry, and returns where the journal ends then.
-    func append(_ entry: JournalEntry, to run: RunID, _ fence: Fence?) async throws(StateError) -> JournalChain.Head {
-        try await write(subjects(.run(run), fence)) { [self] session in
+    /// Appends the entry and what the audit record tells of it, and returns where the journal ends then.
+    func append(
+        _ entry: JournalEntry, to run: RunID, _ fence: Fence?, _ audit: [AuditRecord]
+    ) async throws(StateError) -> JournalChain.Head {
+        try await write(subjects(.run(run), fence) + (audit.isEmpty ? [] : [.audit])) { [self] session in
             try check(session, fence)
             let (head, outcome) = try head(session, run)
             if head.sequence == entry.sequence,
@@ -57,6 +59,7 @@ extension SQLStore {
             try session.execute(
                 "UPDATE run SET head_sequence = ?, head_checksum = ? WHERE id = ?",
                 [entry.sequence, checksum, run.rawValue])
+            try seal(audit, session)
             return JournalChain.Head(sequence: entry.sequence, checksum: checksum)
         }
     }

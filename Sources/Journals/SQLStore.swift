@@ -47,6 +47,8 @@ package enum SQLSubject: Hashable, Sendable {
     case app(AppName)
     case run(RunID)
     case notice(String)
+    /// The store's audit chain: there is one end to append to.
+    case audit
 
     /// The subject as text, unlike that of any other.
     var text: String {
@@ -54,6 +56,7 @@ package enum SQLSubject: Hashable, Sendable {
         case .app(let name): "app " + name.rawValue
         case .run(let id): "run " + id.rawValue
         case .notice(let key): "notice " + key
+        case .audit: "audit"
         }
     }
 }

@@ -141,5 +141,42 @@ enum SQLiteSchema {
             UNIQUE (app, run)
         ) STRICT;
         """,
+        """
+        CREATE TABLE audit_chain (
+            id TEXT NOT NULL PRIMARY KEY,
+            is_own INTEGER NOT NULL,
+            head_sequence INTEGER NOT NULL,
+            head_checksum BLOB NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX audit_chain_own ON audit_chain (is_own) WHERE is_own = 1;
+        CREATE TABLE audit (
+            chain TEXT NOT NULL REFERENCES audit_chain (id),
+            sequence INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            pipeline TEXT NOT NULL,
+            app TEXT,
+            run TEXT,
+            document BLOB NOT NULL,
+            checksum BLOB NOT NULL,
+            UNIQUE (chain, sequence)
+        ) STRICT;
+        CREATE INDEX audit_by_time ON audit (at);
+        CREATE INDEX audit_by_run ON audit (run);
+        ALTER TABLE run ADD COLUMN audit_records INTEGER NOT NULL DEFAULT 0;
+
+        CREATE TABLE approval (
+            nonce TEXT NOT NULL PRIMARY KEY,
+            app TEXT NOT NULL,
+            commit_id TEXT NOT NULL,
+            document BLOB,
+            signature TEXT,
+            expires_at INTEGER NOT NULL,
+            spent_by TEXT,
+            spent_at INTEGER
+        ) STRICT;
+        CREATE INDEX approval_by_commit ON approval (app, commit_id);
+        CREATE INDEX approval_by_run ON approval (spent_by);
+        """,
     ]
 }

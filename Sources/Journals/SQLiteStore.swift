@@ -38,6 +38,7 @@ package final class SQLiteStore: SQLStore {
     package let path: String
     package var place: String { path }
     package let turns = SeenTurns()
+    package let migratedFrom: Int?
     private let queue: DatabaseQueue
     private let commits: SQLiteCommits
 
@@ -54,12 +55,12 @@ package final class SQLiteStore: SQLStore {
         self.path = path
         commits = SQLiteCommits(path: path)
         let opening = DispatchQueue(label: "airboss.state.open")
-        let opened: Result<DatabaseQueue, StateError> = await withCheckedContinuation { continuation in
+        let opened: Result<(DatabaseQueue, Int?), StateError> = await withCheckedContinuation { continuation in
             opening.async {
                 continuation.resume(returning: SQLiteStore.open(path, options, purpose))
             }
         }
-        queue = try opened.get()
+        (queue, migratedFrom) = try opened.get()
     }
 
     /// Closes the file; later calls throw. What the write-ahead log holds goes into the file where nobody else has it
@@ -160,7 +161,7 @@ package final class SQLiteStore: SQLStore {
 
     private static func open(
         _ path: String, _ options: Options, _ opening: Opening
-    ) -> Result<DatabaseQueue, StateError> {
+    ) -> Result<(DatabaseQueue, Int?), StateError> {
         do {
             try prepareFile(path, opening)
             var configuration = Configuration()
@@ -172,8 +173,8 @@ package final class SQLiteStore: SQLStore {
             let deadline = ContinuousClock.now + options.busyTimeout
             while true {
                 do {
-                    try queue.writeWithoutTransaction { try setUp($0, path, options, opening) }
-                    return .success(queue)
+                    let former = try queue.writeWithoutTransaction { try setUp($0, path, options, opening) }
+                    return .success((queue, former))
                 } catch let error as DatabaseError
                     where error.resultCode == .SQLITE_BUSY && ContinuousClock.now < deadline
                 {
@@ -218,9 +219,10 @@ package final class SQLiteStore: SQLStore {
         }
     }
 
+    /// Returns the version that was brought up to date; nil where none was.
     private static func setUp(
         _ database: Database, _ path: String, _ options: Options, _ opening: Opening
-    ) throws {
+    ) throws -> Int? {
         func check() throws -> Int {
             switch try SQLiteSchema.inspect(database) {
             case .fresh where opening == .asItIs:
@@ -252,13 +254,16 @@ package final class SQLiteStore: SQLStore {
         try database.execute(
             sql: "PRAGMA max_page_count = \(max(1, options.maxStoreBytes / pageBytes))")
         let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-        if version < SQLiteSchema.version {
-            try database.inTransaction(.immediate) {
-                // Another process may have migrated the file while this one waited for the lock.
-                try SQLiteSchema.migrate(database, from: try check())
-                return .commit
-            }
+        guard version < SQLiteSchema.version else { return nil }
+        var former: Int?
+        try database.inTransaction(.immediate) {
+            // Another process may have migrated the file while this one waited for the lock.
+            let found = try check()
+            try SQLiteSchema.migrate(database, from: found)
+            former = found > 0 && found < SQLiteSchema.version ? found : nil
+            return .commit
         }
+        return former
     }
 
     // MARK: Errors

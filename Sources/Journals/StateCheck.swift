@@ -21,6 +21,7 @@ package struct StateCheck: Hashable, Sendable {
     package var notices = 0
     /// Notices neither sent nor given up.
     package var waitingNotices = 0
+    package var auditRecords: Int64 = 0
     package var holds: [Held] = []
     package var queue: [Waiter] = []
     /// For people, each in a sentence without a full stop; empty for a sound store.
@@ -69,5 +70,8 @@ package struct StateCheck: Hashable, Sendable {
         let outbox = try await store.allNotices()
         notices = outbox.count
         waitingNotices = outbox.filter { $0.nextAttemptAt != nil }.count
+        let audit = try await store.verifyAudit(against: [])
+        auditRecords = audit.records
+        problems += audit.findings.map { "in the audit record, \($0.detail)" }
     }
 }

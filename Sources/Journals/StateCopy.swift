@@ -4,7 +4,8 @@
 internal import Model
 
 /// Moves what a store remembers into another one: every run with its journal, entry by entry with the same checksums,
-/// every release with its states in their order, every notice. Who holds or waits for an app is not copied, and while
+/// every release with its states in their order, every notice, and the audit record as it is: its chain is kept beside
+/// the target's own. Who holds or waits for an app is not copied, and while
 /// somebody works at the source nothing is.
 ///
 /// Each run, each app's ledger and each notice goes over in a transaction of its own or not at all, and what is there
@@ -34,6 +35,7 @@ package struct StateCopy: Hashable, Sendable {
     package var entries = Count()
     package var releases = Count()
     package var notices = Count()
+    package var audit = Count()
 
     init(
         from source: any SQLStore, to target: any SQLStore, seenFrom here: Holder, at now: Timestamp,
@@ -61,8 +63,27 @@ package struct StateCopy: Hashable, Sendable {
             releases.add(wasWritten, ledger.count)
         }
         for notice in try await source.allNotices() { notices.add(try await target.store(notice)) }
+        try await copyAudit(source, target)
         try await StateCopy.verify(source, target)
         try await StateCopy.refuseActive(source, here, now, silence)
+    }
+
+    /// Chains go over record by record with the same hashes; a damaged one does not.
+    private mutating func copyAudit(_ source: any SQLStore, _ target: any SQLStore) async throws(StateError) {
+        if let finding = try await source.verifyAudit(against: []).findings.first {
+            throw source.error(.corrupt, "in the audit record, \(finding.detail)")
+        }
+        for chain in try await source.chains() {
+            var last: Int64 = 0
+            while last < chain.sequence {
+                let rows = try await source.auditRows(of: chain.id, after: last, limit: SQLiteStore.rowsPerStatement)
+                guard let newest = rows.last?.sequence else { break }
+                let added = try await target.store(rows, of: chain.id)
+                audit.add(true, added)
+                audit.add(false, rows.count - added)
+                last = newest
+            }
+        }
     }
 
     private static func refuseActive(
@@ -96,6 +117,15 @@ package struct StateCopy: Hashable, Sendable {
         for app in try await source.apps() {
             guard try await source.ledger(app) == (try await target.ledger(app)) else {
                 throw target.error(.failed, "the releases of \(app) changed at \(source.place) while they were copied")
+            }
+        }
+        let chains = try await target.chains()
+        for chain in try await source.chains() {
+            guard let there = chains.first(where: { $0.id == chain.id }), there.sequence >= chain.sequence,
+                there.sequence > chain.sequence || there.checksum == chain.checksum
+            else {
+                throw target.error(
+                    .failed, "the audit chain \(chain.id) changed at \(source.place) while it was copied")
             }
         }
         let keys = Set(try await target.allNotices().map(\.key))

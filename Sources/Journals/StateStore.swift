@@ -14,6 +14,9 @@ package import Model
 /// Calls that take a ``Fence`` are refused with `fenced` once the app was taken from the run that makes them, so that a
 /// process that slept can't write into what another one goes on with; nil leaves this unchecked.
 package protocol StateStore: Sendable {
+    /// The schema that opening this store brought up to date; nil where it was up to date, or new.
+    var migratedFrom: Int? { get }
+
     // MARK: Journal
 
     /// Begins a run's journal. Throws `conflict` where another run has the id.
@@ -22,10 +25,12 @@ package protocol StateStore: Sendable {
     /// Appends one entry after `expectedSequence`, the number of the last entry the caller knows (0 for none), and
     /// returns the new entry's number. Throws `sequenceConflict` where somebody else has appended, `alreadyClosed`
     /// after ``closeRun(_:outcome:exitCode:finishedAt:summary:fence:)``, `unknownRun` for a run never opened.
+    ///
+    /// What `audit` tells of the entry goes into the audit record in the same transaction: both or neither.
     @discardableResult
     func append(
         run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp,
-        fence: Fence?
+        fence: Fence?, audit: [AuditRecord]
     ) async throws(StateError) -> Int64
 
     /// A run's entries with their chain of checksums verified. A torn tail is told, not thrown; throws `corrupt` for
@@ -148,6 +153,28 @@ package protocol StateStore: Sendable {
 
     /// All notices, newest first.
     func notices(run: RunID?, limit: Int) async throws(StateError) -> [OutboxNotice]
+
+    // MARK: Audit
+
+    /// Appends records to the store's audit chain, all of them or none; what is among the newest already is not
+    /// appended again.
+    func audit(_ records: [AuditRecord]) async throws(StateError)
+
+    /// Records, newest first.
+    func auditRecords(_ filter: AuditFilter, limit: Int) async throws(StateError) -> [SealedAuditRecord]
+
+    /// Where each chain of the store ends, its own first; empty where nothing was recorded yet.
+    func auditHeads() async throws(StateError) -> [AuditHead]
+
+    /// Up to `limit` records of a chain in their order, from behind the number `sequence`.
+    func auditRecords(
+        of chain: String, after sequence: Int64, limit: Int
+    ) async throws(StateError) -> [SealedAuditRecord]
+
+    /// Verifies every chain, record by record, and that what runs counted is there; changes nothing.
+    ///
+    /// - Parameter heads: where chains ended when somebody noted it down elsewhere.
+    func verifyAudit(against heads: [AuditHead]) async throws(StateError) -> AuditVerdict
 }
 
 extension StateStore {
@@ -165,7 +192,16 @@ extension StateStore {
     ) async throws(StateError) -> Int64 {
         try await append(
             run: run, expectedSequence: expectedSequence, kind: kind, payload: payload, at: time,
-            fence: nil)
+            fence: nil, audit: [])
+    }
+
+    @discardableResult
+    package func append(
+        run: RunID, expectedSequence: Int64, kind: String, payload: Data, at time: Timestamp, fence: Fence?
+    ) async throws(StateError) -> Int64 {
+        try await append(
+            run: run, expectedSequence: expectedSequence, kind: kind, payload: payload, at: time, fence: fence,
+            audit: [])
     }
 
     package func closeRun(

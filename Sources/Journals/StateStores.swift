@@ -19,6 +19,13 @@ package enum StateStores {
         try await use(url, relativeTo: folder)
     }
 
+    /// Opens the store at a URL as it is: throws where there is none, or where its tables are not of this version.
+    package static func openAsItIs(
+        _ url: String, relativeTo folder: String = "."
+    ) async throws(StateError) -> any StateStore {
+        try await look(url, relativeTo: folder)
+    }
+
     /// Brings the tables of the store at a URL up to date, and makes the store where there is none.
     package static func migrate(
         _ url: String, relativeTo folder: String = "."

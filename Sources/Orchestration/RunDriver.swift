@@ -86,6 +86,7 @@ package struct RunDriver: Sendable {
     ) async throws -> RunMachine {
         let (inbox, post) = AsyncStream.makeStream(of: RunEvent.Kind.self)
         var machine = begun
+        var trail = AuditTrail()
         var tasks: [ActionID: Task<Void, Never>] = [:]
         defer { for task in tasks.values { task.cancel() } }
         // First of all events, also of a signal that came in the same moment.
@@ -112,8 +113,14 @@ package struct RunDriver: Sendable {
             let event = RunEvent(at: clock.now, kind: kind)
             var agenda: Agenda
             do {
-                if lostJournal == nil { try await journal.append(event) }
-                agenda = try machine.apply(event)
+                // Decided on a copy first: what the audit record tells of the decision is kept with the event.
+                var decided = machine
+                agenda = try decided.apply(event)
+                if lostJournal == nil {
+                    let entries = trail.entries(for: event, agenda, before: machine, after: decided)
+                    try await journal.append(event, audit: entries)
+                }
+                machine = decided
             } catch let error as AirbossError where error.code == .busy {
                 // Somebody else goes on with the run: what follows from this event is theirs to decide.
                 lostJournal = error

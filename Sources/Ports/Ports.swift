@@ -47,8 +47,9 @@ package protocol NoticePort: Sendable {
 
 /// Where a run's events are kept; durable when a call returns.
 package protocol JournalPort: Sendable {
-    /// Throws an ``AirbossError`` where the event could not be kept; the run may then do nothing more.
-    func append(_ event: RunEvent) async throws
+    /// Keeps an event, and with it, both or neither, what the audit record is to tell of it. Throws an
+    /// ``AirbossError`` where they could not be kept; the run may then do nothing more.
+    func append(_ event: RunEvent, audit: [AuditEntry]) async throws
 }
 
 /// Time as a driver sees it.

@@ -60,7 +60,10 @@ struct Place: Sendable {
     func dump() async throws -> String {
         let store = try await open()
         let text = try await store.read { session in
-            try ["run", "entry", "release", "release_state", "notice", "hold", "waiter", "app"].map { table in
+            try [
+                "run", "entry", "release", "release_state", "notice", "hold", "waiter", "app", "audit", "audit_chain",
+                "approval",
+            ].map { table in
                 let rows = try session.rows("SELECT * FROM \(table) ORDER BY 1, 2")
                 return "\(table)\n" + rows.map { "\($0.values)" }.joined(separator: "\n")
             }.joined(separator: "\n")

@@ -31,6 +31,7 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
         var calls: [String] = []
         var cancelled: [String] = []
         var events: [RunEvent] = []
+        var audit: [AuditEntry] = []
         var notices: [NoticeOrder] = []
         /// What was appended and done, in its order.
         var log: [String] = []
@@ -53,13 +54,14 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
 
     var callCount: Int { state.withLock { $0.calls.count } }
 
-    func append(_ event: RunEvent) async throws {
+    func append(_ event: RunEvent, audit: [AuditEntry]) async throws {
         try state.withLock { state in
             if let failing = state.failingEvent, state.events.count >= failing {
                 state.log.append("failed to append")
                 throw AirbossError(.unavailable, "the journal is full")
             }
             state.events.append(event)
+            state.audit += audit
             state.log.append("append")
         }
     }

@@ -39,15 +39,18 @@ struct LiveLedger: LedgerPort {
 actor LiveJournal: JournalPort {
     private let store: any StateStore
     private let fence: Fence
+    private let audited: AuditedRun
     private var sequence: Int64
     private let encoder = JSONEncoder()
 
     /// - Parameters:
     ///   - fence: the run's hold on its app; without it nothing is kept.
+    ///   - audited: what every record of the audit says of the run.
     ///   - sequence: the number of the last entry; 0 for a new journal.
-    init(_ store: any StateStore, fence: Fence, after sequence: Int64) {
+    init(_ store: any StateStore, fence: Fence, audited: AuditedRun, after sequence: Int64) {
         self.store = store
         self.fence = fence
+        self.audited = audited
         self.sequence = sequence
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     }
@@ -59,10 +62,10 @@ actor LiveJournal: JournalPort {
 
     /// Keeps what the run was asked to do: with it the events can be replayed.
     func begin(_ request: RunRequest, at now: Timestamp) async throws {
-        try await append(LiveJournal.requestKind, try encoder.encode(request), at: now)
+        try await append(LiveJournal.requestKind, try encoder.encode(request), [], at: now)
     }
 
-    func append(_ event: RunEvent) async throws {
+    func append(_ event: RunEvent, audit: [AuditEntry]) async throws {
         let payload = try encoder.encode(event)
         let kind =
             switch event.kind {
@@ -72,13 +75,14 @@ actor LiveJournal: JournalPort {
             case .resumed: "resumed"
             case .fenced: "fenced"
             }
-        try await append(kind, payload, at: event.at)
+        try await append(kind, payload, audit, at: event.at)
     }
 
-    private func append(_ kind: String, _ payload: Data, at now: Timestamp) async throws {
+    private func append(_ kind: String, _ payload: Data, _ audit: [AuditEntry], at now: Timestamp) async throws {
         do throws(StateError) {
             sequence = try await store.append(
-                run: fence.run, expectedSequence: sequence, kind: kind, payload: payload, at: now, fence: fence)
+                run: fence.run, expectedSequence: sequence, kind: kind, payload: payload, at: now, fence: fence,
+                audit: audit.map(audited.record))
         } catch {
             switch error.code {
             case .alreadyClosed:

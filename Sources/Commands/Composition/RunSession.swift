@@ -42,7 +42,7 @@ struct RunSession {
     ) async throws -> RunReport {
         try await equipped(for: kind) { equipment in
             let request = try await makeRequest(
-                RunID(ULID.make(at: equipment.clock.now)), equipment.actor, equipment.channels.available)
+                RunID(ULID.make(at: equipment.clock.now)), equipment.origin.actor, equipment.channels.available)
             let recovered = try await recoverAbandoned(equipment)
             if let last = recovered.last {
                 guard last.outcome != .needsHuman || kind == .rollback else {
@@ -66,7 +66,7 @@ struct RunSession {
                 return last
             }
             let request = try context.request(
-                .recover, run: RunID(ULID.make(at: equipment.clock.now)), actor: equipment.actor,
+                .recover, run: RunID(ULID.make(at: equipment.clock.now)), actor: equipment.origin.actor,
                 reason: "recovery", wait: wait, channels: equipment.channels.available)
             return try await begin(request, equipment)
         }
@@ -81,7 +81,7 @@ struct RunSession {
         var http: HTTPClient
         var platform: FlyClient
         var repository: GitRepository?
-        var actor: String
+        var origin: AuditOrigin
         var channels: NoticeChannels
         var window: any WindowPort
         var layers: ImageLayers?
@@ -105,7 +105,9 @@ struct RunSession {
             platform: FlyClient(
                 endpoints: endpoints, token: token, http: http, userAgent: "airboss/\(Version.current)",
                 observer: options.callObserver),
-            repository: repository, actor: await RunSession.actorName(repository, context.environment),
+            repository: repository,
+            origin: await AuditOrigin.process(
+                environment: context.environment, repository: repository, at: clock.now),
             channels: try context.noticeChannels(of: kind) { view.warn($0) }, window: RunSession.reading(store, window),
             layers: kind == .rollback || kind == .recover ? nil : try context.imageLayers(),
             store: store, holder: Holder.process(at: clock.now))
@@ -149,14 +151,6 @@ struct RunSession {
         }
     }
 
-    /// Who runs this: GitHub's actor, else git's user, else the user of the shell.
-    static func actorName(_ repository: GitRepository?, _ environment: [String: String]) async -> String {
-        if let actor = environment["GITHUB_ACTOR"], !actor.isEmpty { return actor }
-        // A repository whose config can't be read names nobody; the shell's user is asked next.
-        if let user = try? await repository?.user, !user.name.isEmpty { return user.name }
-        return environment["USER"] ?? environment["LOGNAME"] ?? "unknown"
-    }
-
     // MARK: - One run
 
     private func begin(_ request: RunRequest, _ equipment: Equipment) async throws -> RunReport {
@@ -171,11 +165,18 @@ struct RunSession {
         } catch {
             throw error.asAirbossError
         }
-        let journal = LiveJournal(store, fence: fence, after: 0)
+        let journal = LiveJournal(store, fence: fence, audited: audited(request, equipment), after: 0)
         try await journal.begin(request, at: equipment.clock.now)
         return try await drive(request, fence, journal, equipment) { driver, signals in
             try await driver.run(request, signals: signals)
         }
+    }
+
+    /// What the audit says of a run that this process drives, whoever began it.
+    private func audited(_ request: RunRequest, _ equipment: Equipment) -> AuditedRun {
+        AuditedRun(
+            origin: equipment.origin, pipeline: request.pipeline, app: request.app, run: request.run,
+            reason: request.reason)
     }
 
     /// Goes on with a run whose process is gone.
@@ -184,7 +185,8 @@ struct RunSession {
         view.warn(
             "run \(record.header.run) (\(record.header.kind) by \(record.header.actor), \(record.header.startedAt)) "
                 + "never ended: its process is gone. Going on with it from its journal.")
-        let journal = LiveJournal(equipment.store, fence: fence, after: lastSequence)
+        let journal = LiveJournal(
+            equipment.store, fence: fence, audited: audited(machine.request, equipment), after: lastSequence)
         var report = try await drive(machine.request, fence, journal, equipment) { driver, signals in
             // A run that was finished and only not closed has nothing left to do.
             machine.isFinished ? machine : try await driver.resume(machine, signals: signals)
@@ -354,7 +356,16 @@ struct RunSession {
             let run = record.header.run
             guard let fence = try await takeOver(run, equipment) else { break }
             view.warn("run \(run) never ended; its journal is left aside")
+            let audited = AuditedRun(
+                origin: equipment.origin, pipeline: record.header.pipeline, app: record.header.app, run: run,
+                reason: record.header.reason)
             do throws(StateError) {
+                try await equipment.store.audit([
+                    audited.record(
+                        AuditEntry(
+                            .runFinished, of: run.rawValue, "closed without going on with its journal",
+                            after: ["outcome": .string(RunOutcome.interrupted.rawValue)], at: equipment.clock.now))
+                ])
                 try await equipment.store.closeRun(
                     run, outcome: RunOutcome.interrupted.rawValue, exitCode: ExitCode.interrupted.rawValue,
                     finishedAt: equipment.clock.now, summary: Data("{}".utf8), fence: fence)
