@@ -24,7 +24,8 @@ package struct AirbossCommand: AsyncParsableCommand {
         subcommands: [
             DeployCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self, RehearseCommand.self,
             StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,
-            AuditCommand.self, StateCommand.self, SimulatorCommand.self, SimulatorGuestCommand.self,
+            AuditCommand.self, IncidentCommand.self, StateCommand.self, SimulatorCommand.self,
+            SimulatorGuestCommand.self,
         ])
 
     package init() {}

@@ -60,10 +60,14 @@ struct AuditListCommand: AsyncParsableCommand {
     }
 
     private func begin(at now: Timestamp) throws -> Timestamp? {
-        guard let since else { return nil }
-        if let time = Timestamp(since) { return time }
-        if let duration = DurationText.parse(since) { return now - duration }
-        throw ValidationError("--since is a duration (24h, 30m) or a time (2026-11-01T00:00:00Z), not “\(since)”.")
+        try since.map { try AuditListCommand.time($0, before: now) }
+    }
+
+    /// A time, or so long before now.
+    static func time(_ text: String, before now: Timestamp) throws -> Timestamp {
+        if let time = Timestamp(text) { return time }
+        if let duration = DurationText.parse(text) { return now - duration }
+        throw ValidationError("--since is a duration (24h, 30m) or a time (2026-11-01T00:00:00Z), not “\(text)”.")
     }
 
     func run() async throws {
@@ -134,6 +138,7 @@ struct AuditVerifyCommand: AsyncParsableCommand {
               airboss audit verify
               airboss audit verify --head 5f0c…:128:9bc0…
               airboss audit verify --file audit.jsonl
+              airboss audit verify --evidence INC-20261121-143000
             """)
 
     @Option(
@@ -144,15 +149,22 @@ struct AuditVerifyCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Verify an exported file instead of the store.", valueName: "file"))
     var file: String?
 
+    @Option(name: .long, help: ArgumentHelp("Verify the folder of an incident's evidence.", valueName: "dir"))
+    var evidence: String?
+
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
+        guard evidence == nil || file == nil && head.isEmpty else {
+            throw ValidationError("--evidence names everything itself: give neither --file nor --head with it.")
+        }
         for text in head where AuditHead(text) == nil {
             throw ValidationError("--head is CHAIN:NUMBER:HASH as airboss audit verify prints it, not “\(text)”.")
         }
     }
 
     func run() async throws {
+        if let evidence { return try await verifyEvidence(evidence) }
         let heads = head.compactMap(AuditHead.init)
         let verdict: AuditVerdict
         let place: String
@@ -175,6 +187,40 @@ struct AuditVerifyCommand: AsyncParsableCommand {
             throw AirbossError(
                 .needsHuman, "the audit record in \(place) is not as it was written, in \(count)",
                 hint: "keep a copy of it as it is, and compare it with an export or a backup made before")
+        }
+    }
+
+    private func verifyEvidence(_ folder: String) async throws {
+        var check = try EvidenceCheck(folder)
+        let (url, place) = try options.storePlace(for: nil)
+        var why = ""
+        do throws(StateError) {
+            try await check.compare(with: try await StateStores.openAsItIs(url, relativeTo: place))
+        } catch {
+            // Whoever was only given the folder has no store; what the manifest proves by itself is proven.
+            why = error.message
+        }
+        switch options.output {
+        case .json:
+            let document: JSONValue = [
+                "schema": 1, "whole": .bool(check.findings.isEmpty), "files": .integer(Int64(check.files)),
+                "compared_with_store": .bool(check.isCompared),
+                "findings": .array(check.findings.map(JSONValue.string)),
+            ]
+            StandardStreams.output(document.text(pretty: true) + "\n")
+        case .text:
+            var lines = check.findings.map { "NOT WHOLE: \(TerminalText.line($0))" }
+            lines.append("\(check.files) files\(check.findings.isEmpty ? ", all as the manifest says" : "").")
+            lines.append(
+                check.isCompared
+                    ? "Compared with the audit record in \(Redacted.url(url))."
+                    : "Not compared with an audit record, so the manifest itself is taken on trust: \(why).")
+            StandardStreams.output(lines.joined(separator: "\n") + "\n")
+        }
+        guard check.findings.isEmpty else {
+            throw AirbossError(
+                .needsHuman, "the evidence in \(folder) is not as it was written",
+                hint: "keep it as it is, and compare it with another copy")
         }
     }
 
