@@ -44,6 +44,7 @@ let decisions: [Target.Dependency] = [
     "CoreTestSupport", "FlyWorld", "Model", "PipelineFiles", "Rollouts", "Stages", "Verification",
 ]
 let records: [Target.Dependency] = ["Journals", "PipelineFiles", "Windows"]
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 
@@ -61,6 +62,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
     ],
     targets: [
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -96,7 +98,7 @@ let package = Package(
             [
                 "FlyPlatform", "FlySimulator", "GitHistory", "GitHub", "HTTPTransport", "Images", "Journals", "Model",
                 "Notifications", "Orchestration", "PipelineFiles", "Ports", "Rehearsal", "Rollouts", "Stages",
-                "Verification", "Windows", argumentParser,
+                "Verification", "Windows", argumentParser, subprocess,
             ]),
         .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
         .executableTarget(

@@ -22,7 +22,8 @@ package struct AirbossCommand: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            DeployCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self, RehearseCommand.self,
+            DeployCommand.self, ApproveCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self,
+            RehearseCommand.self,
             StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,
             AuditCommand.self, IncidentCommand.self, StateCommand.self, SimulatorCommand.self,
             SimulatorGuestCommand.self,

@@ -46,6 +46,11 @@ struct DeployCommand: AsyncParsableCommand {
         help: ArgumentHelp("Skip one gate by its name; needs --approved-by. May be repeated.", valueName: "gate"))
     var skip: [String] = []
 
+    @Option(
+        name: .long, parsing: .singleValue,
+        help: ArgumentHelp("An approval, as airboss approve --to wrote it. May be repeated.", valueName: "file"))
+    var approval: [String] = []
+
     @OptionGroup var waiting: WaitOption
     @OptionGroup var options: GlobalOptions
 
@@ -57,7 +62,8 @@ struct DeployCommand: AsyncParsableCommand {
     func run() async throws {
         let context = try options.load(pipeline)
         let session = RunSession(
-            context: context, options: options, view: options.makeView(), wait: waiting.duration)
+            context: context, options: options, view: options.makeView(), wait: waiting.duration,
+            approvalFiles: approval)
         let environment = context.environment
         // In GitHub Actions the commit is the one the workflow runs for, whatever else is checked out.
         let actionsCommit = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_SHA"] : nil

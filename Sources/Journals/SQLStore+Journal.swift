@@ -108,6 +108,7 @@ extension SQLStore {
             try session.execute(
                 "UPDATE run SET outcome = ?, exit_code = ?, finished_at = ?, summary = ? WHERE id = ?",
                 [outcome, exitCode, finishedAt.milliseconds, summary, run.rawValue])
+            if Self.changedNothing.contains(outcome) { try giveBackApprovals(session, run) }
         }
     }
 
@@ -147,6 +148,9 @@ extension SQLStore {
             return found.first
         }
     }
+
+    /// Outcomes that promise that nothing was changed.
+    private static var changedNothing: [String] { [RunOutcome.refused.rawValue, RunOutcome.unavailable.rawValue] }
 
     /// How many of the runs that share a prefix an error names.
     private static var maxListedMatches: Int { 5 }

@@ -4,9 +4,9 @@
 internal import Model
 
 /// Moves what a store remembers into another one: every run with its journal, entry by entry with the same checksums,
-/// every release with its states in their order, every notice, and the audit record as it is: its chain is kept beside
-/// the target's own. Who holds or waits for an app is not copied, and while
-/// somebody works at the source nothing is.
+/// every release with its states in their order, every notice, every approval, and the audit record as it is: its chain
+/// is kept beside the target's own. Who holds or waits for an app is not copied, and while somebody works at the source
+/// nothing is.
 ///
 /// Each run, each app's ledger and each notice goes over in a transaction of its own or not at all, and what is there
 /// already is left as it is, so that a copy that broke off is finished by running it again. Where the target has
@@ -63,6 +63,7 @@ package struct StateCopy: Hashable, Sendable {
             releases.add(wasWritten, ledger.count)
         }
         for notice in try await source.allNotices() { notices.add(try await target.store(notice)) }
+        for approval in try await source.allApprovals() { try await target.store(approval) }
         try await copyAudit(source, target)
         try await StateCopy.verify(source, target)
         try await StateCopy.refuseActive(source, here, now, silence)

@@ -154,6 +154,24 @@ package protocol StateStore: Sendable {
     /// All notices, newest first.
     func notices(run: RunID?, limit: Int) async throws(StateError) -> [OutboxNotice]
 
+    // MARK: Approvals
+
+    /// Keeps a signed approval until it is used; one with the same nonce stays as it is.
+    func keepApproval(_ approval: KeptApproval) async throws(StateError)
+
+    /// The approvals of a commit that are kept, used or not.
+    func approvals(_ app: AppName, _ commit: CommitID) async throws(StateError) -> [KeptApproval]
+
+    /// The runs that have used up the approvals with these nonces.
+    func approvalsSpent(_ nonces: [String]) async throws(StateError) -> [String: RunID]
+
+    /// Uses approvals up for a run, all of them or none; the same run may do it again. Throws `conflict` where another
+    /// run has used one. ``closeRun(_:outcome:exitCode:finishedAt:summary:fence:)`` gives back those of a run that was
+    /// refused, or found the platform unavailable, before it changed anything.
+    func spendApprovals(
+        _ approvals: [Approval], for run: RunID, at time: Timestamp, fence: Fence?
+    ) async throws(StateError)
+
     // MARK: Audit
 
     /// Appends records to the store's audit chain, all of them or none; what is among the newest already is not

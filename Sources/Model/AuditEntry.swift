@@ -25,6 +25,8 @@ package struct AuditEntry: Hashable, Sendable {
         case releaseRecorded = "release.recorded"
         case releaseMarked = "release.marked"
         case approvalGranted = "approval.granted"
+        /// A run counted an approval, and used it up.
+        case approvalUsed = "approval.used"
         case stateMigrated = "state.migrated"
         case stateCopied = "state.copied"
         case noticeResent = "notice.resent"

@@ -37,6 +37,7 @@ package enum Effect: Hashable, Codable, Sendable {
     case window
     case ledger(entry: LedgerEntry)
     case notify(notice: NoticeOrder)
+    case approvals(query: ApprovalQuery)
     /// Report back at a time, or at once where it has passed.
     case wake(at: Timestamp)
     /// Stop waiting for an earlier action; its answer is no longer wanted.
@@ -270,6 +271,7 @@ package enum Answer: Hashable, Codable, Sendable {
     case probe(result: ProbeResult)
     case window(decision: WindowAnswer)
     case history(history: ReleaseHistory)
+    case approvals(list: [FoundApproval])
     case woke
 }
 

@@ -15,10 +15,12 @@ package struct RunPorts: Sendable {
     package var window: any WindowPort
     package var ledger: any LedgerPort
     package var notices: any NoticePort
+    package var approvals: any ApprovalPort
 
     package init(
         platform: any PlatformPort, source: any SourcePort, github: any GitHubPort, images: any ImagePort,
-        probes: any ProbePort, window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort
+        probes: any ProbePort, window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort,
+        approvals: any ApprovalPort = NoApprovals()
     ) {
         self.platform = platform
         self.source = source
@@ -28,6 +30,16 @@ package struct RunPorts: Sendable {
         self.window = window
         self.ledger = ledger
         self.notices = notices
+        self.approvals = approvals
+    }
+}
+
+/// Where nobody can be asked for approvals: they are missing, never assumed.
+package struct NoApprovals: ApprovalPort {
+    package init() {}
+
+    package func answer(_ query: ApprovalQuery, at now: Timestamp) async -> Answer {
+        .failed(failure: Failure(.unavailable, "approvals can't be looked up here"))
     }
 }
 
@@ -162,6 +174,7 @@ package struct RunDriver: Sendable {
         case .window: return await ports.window.answer(at: clock.now)
         case .ledger(let entry): return await ports.ledger.answer(entry, at: clock.now)
         case .notify(let order): return await ports.notices.answer(order, at: clock.now)
+        case .approvals(let query): return await ports.approvals.answer(query, at: clock.now)
         case .wake(let time):
             do {
                 try await clock.sleep(until: time)

@@ -52,6 +52,8 @@ package struct Pipeline: Hashable, Codable, Sendable {
         /// Names of pipelines, or URLs.
         package var healthy: [EnvironmentText]
         package var approvals: Int
+        /// Whether the commit's author counts among those who approve.
+        package var authorMayApprove: Bool
         package var secrets: [String]
     }
 

@@ -105,18 +105,12 @@ private struct PipelineDecoding {
     }
 
     private mutating func gates(_ reader: SectionReader) -> Pipeline.Gates {
-        let gates = Pipeline.Gates(
+        Pipeline.Gates(
             cleanWorktree: reader.boolean("clean_worktree") ?? true, checks: reader.strings("checks"),
             waitForChecks: reader.duration("wait_for_checks") ?? .seconds(600),
             checksAccept: reader.value("checks_accept") == nil ? ["success"] : reader.strings("checks_accept"),
             healthy: reader.texts("healthy"), approvals: reader.integer("approvals") ?? 0,
-            secrets: reader.strings("secrets"))
-        if gates.approvals > 0 {
-            lack(
-                "gates.approvals", "approvals cannot be asked for in this version, and are never assumed",
-                "remove gates.approvals, and let the environment of the job that calls airboss require reviewers")
-        }
-        return gates
+            authorMayApprove: reader.boolean("author_may_approve") ?? false, secrets: reader.strings("secrets"))
     }
 
     private mutating func window(_ reader: SectionReader) -> Pipeline.Window? {

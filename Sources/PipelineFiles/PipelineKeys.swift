@@ -61,6 +61,7 @@ enum PipelineKeys {
                 "Conclusions of a check that count as passed. Default: [success]."),
             Key("healthy", .list(.text(.environment)), "Pipelines or URLs that must be healthy now."),
             Key("approvals", .integer(0...20), "How many people must approve. Default: 0."),
+            Key("author_may_approve", .boolean, "Whether the commit's author counts among them. Default: false."),
             Key(
                 "secrets", .list(.text(TextRule(form: .environmentName))), "Names of secrets the app must have."),
         ])

@@ -45,6 +45,11 @@ package protocol NoticePort: Sendable {
     func answer(_ order: NoticeOrder, at now: Timestamp) async -> Answer
 }
 
+/// Approvals of commits, for one run.
+package protocol ApprovalPort: Sendable {
+    func answer(_ query: ApprovalQuery, at now: Timestamp) async -> Answer
+}
+
 /// Where a run's events are kept; durable when a call returns.
 package protocol JournalPort: Sendable {
     /// Keeps an event, and with it, both or neither, what the audit record is to tell of it. Throws an

@@ -95,6 +95,12 @@ package struct AuditTrail: Hashable, Sendable {
                 AuditEntry(
                     .mutationAnswered, of: call.auditSubject, "\(call.auditName): \(detail)", after: after, at: time)
             ]
+        case (.approvals(.spend(let approvals)), _):
+            return approvals.map {
+                AuditEntry(
+                    .approvalUsed, of: $0.approver, "approval of \($0.commit.short): \(detail)",
+                    after: ["nonce": .string($0.nonce), "commit": .string($0.commit.rawValue)], at: time)
+            }
         case (.image, _):
             if case .image(let image) = answer {
                 after["image"] = .string(image.reference)
@@ -162,6 +168,9 @@ package struct AuditTrail: Hashable, Sendable {
                     .imageAsked, of: "image", "build",
                     after: ["action": number, "commit": .string(commit.rawValue), "tag": .string(tag)], at: time)
             ]
+        case .approvals(.spend):
+            open[action.id] = action.effect
+            return []
         case .ledger(.record(let release)):
             open[action.id] = action.effect
             return [

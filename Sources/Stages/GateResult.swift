@@ -13,6 +13,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     case checks
     case secrets
     case healthyElsewhere = "healthy"
+    case approvals
     case fleet
     case servingFloor = "serving-floor"
     case wayBack = "way-back"
@@ -23,7 +24,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     package var canBeSkipped: Bool {
         switch self {
         case .token, .app, .commit: false
-        case .branch, .cleanWorktree, .checks, .secrets, .healthyElsewhere, .fleet, .servingFloor, .wayBack,
+        case .branch, .cleanWorktree, .checks, .secrets, .healthyElsewhere, .approvals, .fleet, .servingFloor, .wayBack,
             .healthURL, .window:
             true
         }

@@ -41,6 +41,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case healthy(index: Int)
         case healthURL
         case baseline
+        case approvals
+        case spending(approvals: [Approval])
     }
 
     package private(set) var state: State = .waiting
@@ -122,6 +124,13 @@ package struct PreValidation: Hashable, Codable, Sendable {
             }
             askForChanges(&agenda)
             askForChecks(of: commit, &agenda)
+            if request.settings.approvals != nil, request.kind == .deploy || request.kind == .promote {
+                ask(.approvals, .approvals(query: .find(commit: commit.id)), &agenda)
+            }
+        case (.approvals, .approvals(let list)): judgeApprovals(list, &agenda)
+        case (.spending(let approvals), .done):
+            let who = approvals.map(\.approver).joined(separator: ", ")
+            set(.approvals, .passed, "approved by \(who)", &agenda)
         case (.branch, .onBranch(let isOn, let reference)):
             let branch = request.settings.branch ?? ""
             if isOn {
@@ -182,6 +191,15 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 hint: "create it with: fly apps create \(request.app)", &agenda)
         case .leaseHeld, .conflict, .capacity, .rateLimited, .invalid, .unavailable, .refused, .timedOut, .cancelled:
             set(.app, .unanswered, failure.text, hint: failure.hint, &agenda)
+        }
+    }
+
+    private mutating func judgeApprovals(_ found: [FoundApproval], _ agenda: inout Agenda) {
+        guard let rule = request.settings.approvals, let commit = facts.commit else { return }
+        switch ApprovalGate(rule, for: request).judge(found, of: commit, at: agenda.now) {
+        case .enough(let approvals):
+            ask(.spending(approvals: approvals), .approvals(query: .spend(approvals: approvals)), &agenda)
+        case .refused(let detail, let hint): set(.approvals, .refused, detail, hint: hint, &agenda)
         }
     }
 
@@ -465,6 +483,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             let probe = request.settings.healthyElsewhere[index]
             judgeElsewhere(probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
         case .healthURL: set(.healthURL, .unanswered, failure.text, hint: failure.hint, &agenda)
+        case .approvals, .spending: set(.approvals, refusal, failure.text, hint: failure.hint, &agenda)
         case .pullable, .baseline:
             facts.wayBack = nil
             set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)

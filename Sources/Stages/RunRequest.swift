@@ -67,6 +67,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var runURL: String
         /// How long another run that works on the app is waited for; nil for not at all.
         package var waitForApp: Duration?
+        /// Nil where nobody's approval is asked for.
+        package var approvals: ApprovalRule?
 
         package init(
             branch: String? = nil, requiresCleanWorktree: Bool = false, requiredSecrets: [String] = [],
@@ -75,7 +77,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
             maxUnavailable: RollingRollout.MaxUnavailable = .count(machines: 1), servingFloor: Int? = nil,
             waitTimeout: Duration = .seconds(300), machineCounts: [ProcessGroup: Int] = [:], verify: VerifyPlan,
             rollsBackAutomatically: Bool = true, rollbackWithin: Duration? = nil, migrationPaths: [String] = [],
-            channels: [NoticeOrder.Channel] = [], url: String = "", runURL: String = "", waitForApp: Duration? = nil
+            channels: [NoticeOrder.Channel] = [], url: String = "", runURL: String = "", waitForApp: Duration? = nil,
+            approvals: ApprovalRule? = nil
         ) {
             self.branch = branch
             self.requiresCleanWorktree = requiresCleanWorktree
@@ -97,6 +100,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.url = url
             self.runURL = runURL
             self.waitForApp = waitForApp
+            self.approvals = approvals
         }
     }
 

@@ -24,6 +24,8 @@ extension Effect {
         case .ledger(.mark(_, let state)): "mark-" + state.rawValue
         case .notify(let order):
             (order.isOpening == true ? "open-" : order.isDeferred ? "keep-" : "notify-") + order.channel.rawValue
+        case .approvals(.find): "approvals"
+        case .approvals(.spend): "spend"
         case .wake: "wake"
         case .cancel: "cancel"
         }
@@ -97,6 +99,7 @@ extension Answer {
         case .probe: "probe"
         case .window: "window"
         case .history: "history"
+        case .approvals: "approvals"
         case .woke: "woke"
         }
     }
@@ -117,7 +120,7 @@ extension Answer {
         .image(image: Sample.image(Sample.newDigest)),
         .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(20))),
         .window(decision: WindowAnswer(isOpen: true, rule: "Mon-Fri 09:00-17:00", nextOpen: nil, closes: nil)),
-        .history(history: ReleaseHistory(current: nil, verified: [], states: [])), .woke,
+        .history(history: ReleaseHistory(current: nil, verified: [], states: [])), .approvals(list: []), .woke,
     ]
 
     /// The sample of a kind; traps where there is none.

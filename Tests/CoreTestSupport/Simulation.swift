@@ -30,6 +30,9 @@ package struct Simulation: Sendable {
         package var windows = [WindowAnswer(isOpen: true, rule: "open", nextOpen: nil, closes: nil)]
         package var records: [ReleaseRecord] = []
         package var noticeFailure: Failure?
+        package var approvals: [FoundApproval] = []
+        /// The approvals that runs used up.
+        package var spent: [Approval] = []
         /// Answers given instead of the platform's and the world's own, by the effect's name; each is used up.
         package var scripted: [String: [Answer]] = [:]
         package var probes: [ProbeResult] = []
@@ -203,6 +206,10 @@ package struct Simulation: Sendable {
             for index in world.records.indices where world.records[index].number == number {
                 world.records[index].state = state
             }
+            reply(.done, to: action.id)
+        case .approvals(.find): reply(.approvals(list: world.approvals), to: action.id)
+        case .approvals(.spend(let approvals)):
+            world.spent += approvals
             reply(.done, to: action.id)
         case .notify: reply(world.noticeFailure.map { .failed(failure: $0) } ?? .done, to: action.id)
         }

@@ -40,6 +40,10 @@ import Testing
         }
         try await store.markSent("a", at: start + .seconds(1))
         try await store.markFailed("b", error: "refused", nextAttemptAt: start + .seconds(9))
+        try await store.keepApproval(
+            KeptApproval(
+                nonce: "n1", app: app, commit: "c", document: payload("approval"), signature: "s",
+                expiresAt: start + .seconds(9)))
         // The token of a hold given back goes along; so do tokens.
         _ = try await store.acquire(app, run: "01R0", holder: me, at: start, silence: silence)
         try await store.release(app, run: "01R0")
@@ -71,6 +75,7 @@ import Testing
             lines.append(try text(try await store.history(app, limit: 9)) + " \(try await store.lastFence(app))")
         }
         lines += try await store.allNotices().map { "\($0)" }
+        lines += try await store.allApprovals().map { "\($0)" }
         try await store.close()
         return lines
     }

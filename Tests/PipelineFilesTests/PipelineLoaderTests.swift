@@ -14,7 +14,7 @@ import Testing
         let loaded = try PipelineLoader.load(path: Fixtures.folder + "/full.yml", environment: [:])
         #expect(loaded.pipeline.name == "full")
         #expect(loaded.flyToml.app == "hotdash-production")
-        #expect(loaded.diagnostics.map(\.severity) == [.error, .warning])
+        #expect(loaded.diagnostics.map(\.severity) == [.warning])
         let groups = try PipelineLoader.load(path: Fixtures.folder + "/groups.yml", environment: [:])
         #expect(groups.flyToml.groups == ["web", "worker"])
         #expect(groups.diagnostics.isEmpty)

@@ -167,7 +167,11 @@ struct PipelineContext {
                 rollbackWithin: pipeline.rollback.within,
                 migrationPaths: pipeline.rollback.migrations, channels: channels,
                 url: try resolve(pipeline.verify.url) ?? flyToml.publicURL ?? "", runURL: runURL,
-                waitForApp: wait))
+                waitForApp: wait,
+                approvals: isRollback || pipeline.gates.approvals == 0
+                    ? nil
+                    : ApprovalRule(
+                        needed: pipeline.gates.approvals, authorMayApprove: pipeline.gates.authorMayApprove)))
     }
 
     /// The GitHub Actions run this process is part of; empty elsewhere.

@@ -23,6 +23,8 @@ struct RunSession {
     let view: any RunView
     /// How long another run that works on the app is waited for; nil for not at all.
     var wait: Duration?
+    /// Approvals that were brought as files.
+    var approvalFiles: [String] = []
 
     /// A holder on another host that was silent for this long counts as gone.
     static let holderSilence = Duration.seconds(120)
@@ -221,8 +223,10 @@ struct RunSession {
                 clock: clock),
             source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
             github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http),
-            window: equipment.window,
-            ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender)
+            window: equipment.window, ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender,
+            approvals: LiveApprovals(
+                store: store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
+                files: approvalFiles, app: app, fence: fence))
         let heartbeat = Task {
             while !Task.isCancelled {
                 // A heartbeat that can't be written, or comes too late, shows in the journal's own writes.

@@ -207,7 +207,8 @@ extension Checker {
         case .platformRelease(let id, _):
             releases[id]?.isKnown = true
         case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder, .commit,
-            .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history, .woke:
+            .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history, .approvals,
+            .woke:
             break
         }
     }

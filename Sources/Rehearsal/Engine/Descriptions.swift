@@ -85,6 +85,8 @@ extension Engine {
         case .ledger(.record(let release)): "record release \(release.number)"
         case .ledger(.mark(let number, let state)): "mark release \(number) \(state.rawValue)"
         case .notify(let order): "\(order.isDeferred ? "keep" : "send") the notice by \(order.channel.rawValue)"
+        case .approvals(.find): "look for approvals"
+        case .approvals(.spend): "use the approvals up"
         case .wake: "wake up"
         case .cancel: "cancel"
         }
@@ -95,7 +97,7 @@ extension Engine {
         case .done: "done"
         case .failed(let failure): "failed (\(failure.code.rawValue)\(failure.isAmbiguous ? "?" : "")): \(failure.text)"
         case .app, .names, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes, .checks,
-            .pullRequests, .woke:
+            .pullRequests, .approvals, .woke:
             "answered"
         case .machines(let list):
             list.map { "\($0.name) \($0.state)\($0.isServing ? " healthy" : "")" }.joined(separator: ", ")

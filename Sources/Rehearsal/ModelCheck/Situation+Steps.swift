@@ -262,7 +262,7 @@ extension Situation {
             if case .wait(_, _, _, let seconds) = call { message.deadline = now + .seconds(seconds) }
             if call.isMutation { message.arrivesBefore = now + NetworkMessage.latestArrival }
             messages.append(message)
-        case .git, .github, .image, .probe, .window, .ledger, .notify:
+        case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals:
             preconditionFailure("nobody answers \(action.effect)")
         }
     }
