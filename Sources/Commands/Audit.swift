@@ -3,6 +3,7 @@
 
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import GitHistory
 internal import Journals
 internal import Model
 internal import PipelineFiles
@@ -322,7 +323,9 @@ extension GlobalOptions {
         _ entry: AuditEntry, in store: any StateStore, pipeline: String = "", app: AppName? = nil, run: RunID? = nil,
         reason: String = ""
     ) async throws(StateError) {
-        let origin = await AuditOrigin.process(environment: environment, repository: nil, at: entry.at)
+        // Where there is no repository, git names nobody.
+        let repository = try? await GitRepository.open(at: pipelinesFolder)
+        let origin = await AuditOrigin.process(environment: environment, repository: repository, at: entry.at)
         try await store.audit([
             AuditRecord(entry, by: origin, pipeline: pipeline, app: app, run: run, reason: reason).redacted
         ])
