@@ -86,7 +86,10 @@ package struct AuditTrail: Hashable, Sendable {
         }
         switch (effect, answer) {
         case (.platform(let call), _):
-            if case .machine(let machine) = answer { after["machine"] = AuditTrail.summary(of: machine) }
+            switch answer {
+            case .machine(let machine), .created(let machine, _): after["machine"] = AuditTrail.summary(of: machine)
+            default: break
+            }
             if case .platformRelease(let id, let number) = answer {
                 after["release"] = .integer(Int64(number.value))
                 after["platform_id"] = .string(id)
@@ -264,7 +267,7 @@ extension PlatformCall {
     fileprivate var auditSubject: String {
         if let auditMachine { return auditMachine.rawValue }
         return switch self {
-        case .create(let name, _, _, _): name
+        case .create(let name, _, _, _, _): name
         case .finishRelease(let id, _): id
         default: "release"
         }
@@ -278,7 +281,7 @@ extension PlatformCall {
                 "image": .string(config.image ?? ""), "config": .string(config.fingerprint),
                 "expected": .string(version.rawValue), "launch": .bool(!skipLaunch),
             ]
-        case .create(let name, let region, let config, let skipLaunch):
+        case .create(let name, let region, let config, let skipLaunch, _):
             [
                 "name": .string(name), "region": .string(region), "image": .string(config.image ?? ""),
                 "config": .string(config.fingerprint), "launch": .bool(!skipLaunch),

@@ -28,7 +28,7 @@ import Testing
         case .platform(let call): call.isMutation
         case .image(.build): true
         case .ledger(.record), .ledger(.mark): true
-        case .image, .git, .probe, .window, .ledger, .notify, .approvals, .wake, .cancel: false
+        case .image, .git, .github, .probe, .window, .ledger, .notify, .approvals, .wake, .cancel: false
         }
     }
 

@@ -99,8 +99,10 @@ import Testing
 
         /// The first reading that shows `wall` or later.
         func first(_ wall: Int64) -> Int64 { readings.first { $0.wall >= wall }?.at ?? .max }
-        /// The reading after the last one that shows less than `wall`.
-        func last(_ wall: Int64) -> Int64 { (readings.last { $0.wall < wall }?.at ?? .min + 900) + 900 }
+        /// The last reading that shows `wall`; where none does, the one after the last that shows less.
+        func last(_ wall: Int64) -> Int64 {
+            readings.last { $0.wall == wall }?.at ?? (readings.last { $0.wall < wall }?.at ?? .min + 900) + 900
+        }
 
         /// Whether one of the range's days has the instant between its opening and its closing.
         func contains(_ range: OpenRange, _ second: Int64, isClosure: Bool) -> Bool {

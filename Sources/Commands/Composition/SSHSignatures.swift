@@ -89,10 +89,20 @@ struct SSHSignatures {
         var errors: String
     }
 
+    /// The input comes from a file: ssh-keygen may end without having read it all, and swift-subprocess 1.0.2 does not
+    /// survive that its writing fails.
     private static func run(_ arguments: [String], input: Data) async throws(Problem) -> Finished {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        let file = folder.path + "/input"
+        do throws(AirbossError) {
+            try NewFile.write(input, to: file)
+        } catch {
+            throw Problem(text: error.message)
+        }
         do {
             let result = try await Subprocess.run(
-                .name("ssh-keygen"), arguments: Arguments(arguments), input: .array(Array(input)),
+                .name("sh"), arguments: Arguments(["-c", #"exec ssh-keygen "$@" <"$0""#, file] + arguments), input: .none,
                 output: .string(limit: maxOutputBytes), error: .string(limit: maxOutputBytes))
             let status: Int32 = if case .exited(let code) = result.terminationStatus { code } else { -1 }
             return Finished(
