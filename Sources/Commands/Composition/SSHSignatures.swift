@@ -102,7 +102,8 @@ struct SSHSignatures {
         }
         do {
             let result = try await Subprocess.run(
-                .name("sh"), arguments: Arguments(["-c", #"exec ssh-keygen "$@" <"$0""#, file] + arguments), input: .none,
+                .name("sh"), arguments: Arguments(["-c", #"exec ssh-keygen "$@" <"$0""#, file] + arguments),
+                input: .none,
                 output: .string(limit: maxOutputBytes), error: .string(limit: maxOutputBytes))
             let status: Int32 = if case .exited(let code) = result.terminationStatus { code } else { -1 }
             return Finished(
