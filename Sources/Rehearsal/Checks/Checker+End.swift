@@ -101,9 +101,19 @@ extension Checker {
             // The call arrived when its run was over.
             if let end = facts[open.process]?.endedAt, end <= open.openedAt { continue }
             // Its run died, and nobody came after it, or was stopped before they could do anything.
-            guard !isLeft(open.run) || everyone.contains(where: { $0.who.isRecovery && hasActed($0) }) else {
-                continue
+            let isTakenUp = everyone.contains {
+                $0.who.isRecovery && ($0.who.kind == .recover || $0.who.run == open.run) && hasActed($0)
             }
+            // Whoever was fenced out had left it to the one who fenced it out.
+            let isLeft = !everyone.contains {
+                $0.who.run == open.run && $0.hasEnded && !engine.processes[$0.who.ordinal].isFenced
+            }
+            guard !isLeft || isTakenUp else { continue }
+            // A call that arrived twice opened two: whoever closed one of them knew of no other.
+            let hasTwin = releases.contains { id, other in
+                id != release.id && other.run == open.run && other.process == open.process && other.isCloseSent
+            }
+            if hasTwin { continue }
             complain(.releaseClosed, "the release v\(release.version) is open and nobody will close it")
         }
     }
