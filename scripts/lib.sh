@@ -54,3 +54,11 @@ need_swift() {
 
 build_packages=(git ca-certificates libcurl4-openssl-dev libgit2-dev libpq-dev libsqlite3-dev pkg-config libc6-dev)
 simulator_packages=(util-linux tar gzip tzdata)
+
+# The name of the released binary for this machine: it is linked with the system's own libraries.
+release_asset() {
+    local system version
+    system="$(sed -n 's/^ID=//p' /etc/os-release | tr -d '"')"
+    version="$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
+    printf 'airboss-%s%s-%s' "$system" "$version" "$(uname -m)"
+}
