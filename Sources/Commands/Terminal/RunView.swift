@@ -38,6 +38,7 @@ struct RunFinished: Codable, Sendable {
             "previous_release": report.previousRelease.map { .integer(Int64($0.value)) } ?? .null,
             "stages": .array(report.stages.map(RunFinished.stage)),
             "fly_api_calls": .integer(Int64(flyAPICalls)),
+            "url": report.url.isEmpty ? .null : .string(report.url),
             "duration_ms": .integer((report.finishedAt - report.startedAt).wholeMilliseconds),
             "headline": .string(report.headline),
             "actor": .string(report.actor),

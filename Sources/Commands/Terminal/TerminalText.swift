@@ -7,10 +7,15 @@ internal import Notifications
 /// Untrusted text made fit for a terminal.
 enum TerminalText {
     /// One line without control characters, which could move the cursor or recolour what follows, and without secrets.
+    ///
+    /// A runner of GitHub Actions takes `::name::` at a line's beginning, and `##[name]` anywhere, for commands: what
+    /// comes from a commit or a machine must not be one.
     static func line(_ text: String) -> String {
-        String(
+        let plain = String(
             Redactor.redact(text).unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) }
-        )
+        ).replacing("##[", with: "# #[")
+        let start = plain.drop { $0 == " " }
+        return start.hasPrefix("::") ? ": :" + start.dropFirst(2) : plain
     }
 
     /// `1 m 05 s`, `12.3 s`, `450 ms`.
