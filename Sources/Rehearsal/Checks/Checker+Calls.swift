@@ -41,6 +41,7 @@ extension Checker {
         case .wait(let id, let version, _, _):
             waits(id, version, who, world)
         case .finishRelease(let id, _):
+            if releases[id] == nil { closersOfTwins.insert(who.run) }
             releases[id]?.isCloseSent = true
         }
     }

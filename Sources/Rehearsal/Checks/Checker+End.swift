@@ -110,10 +110,7 @@ extension Checker {
             }
             guard !isLeft || isTakenUp else { continue }
             // A call that arrived twice opened two: whoever closed one of them knew of no other.
-            let hasTwin = releases.contains { id, other in
-                id != release.id && other.run == open.run && other.process == open.process && other.isCloseSent
-            }
-            if hasTwin { continue }
+            if !open.isKnown, closersOfTwins.contains(open.run) { continue }
             complain(.releaseClosed, "the release v\(release.version) is open and nobody will close it")
         }
     }

@@ -57,6 +57,8 @@ struct Checker: Sendable {
         var isCloseSent = false
     }
 
+    /// Runs that closed a release of which they can't have been told: one of the two that a doubled call opened.
+    var closersOfTwins: Set<RunID> = []
     var now = Scenario.start
     var violations: [Violation] = []
     var serving = ServingRecord()
