@@ -25,7 +25,7 @@ package struct AirbossCommand: AsyncParsableCommand {
             DeployCommand.self, ApproveCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self,
             RehearseCommand.self,
             StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,
-            AuditCommand.self, IncidentCommand.self, StateCommand.self, SimulatorCommand.self,
+            NoticesCommand.self, AuditCommand.self, IncidentCommand.self, StateCommand.self, SimulatorCommand.self,
             SimulatorGuestCommand.self,
         ])
 

@@ -35,6 +35,58 @@ struct NoticeTests {
         return try JSONValue(parsing: outcome.output)
     }
 
+    @Test("what could not be sent is listed with its reason, and goes out when asked for")
+    func resent() async throws {
+        let workshop = try #require(Workshop.current)
+        try writePipeline(Self.email)
+        // A port that nobody listens at: that of a server that has gone.
+        let gone = try LoopbackMailServer(.init())
+        let dead = gone.url
+        gone.stop()
+        let run = try await workshop.run(
+            "deploy", "production-notices", "--reason", "Nobody hears",
+            with: ["MAIL_URL": dead, "MAIL_TO": "ops@example.com"])
+        #expect(run.status == 0, "\(run.outcome.everything)")
+        let id = try #require(run.last["run"]?.string)
+        func notices(_ arguments: String...) async throws -> [JSONValue] {
+            let outcome = try await workshop.start(
+                ["notices", "list", "production-notices", "--output", "json"] + arguments,
+                ["MAIL_URL": dead, "MAIL_TO": "ops@example.com"]
+            ).end()
+            #expect(outcome.status == 0, "\(outcome.everything)")
+            return try JSONValue(parsing: outcome.output)["notices"]?.array ?? []
+        }
+        let waiting = try await notices("--unsent").filter { $0["run"]?.string == id }
+        #expect(waiting.map { $0["channel"]?.string } == ["email"], "\(waiting)")
+        #expect(waiting.first?["error"]?.string?.isEmpty == false, "\(waiting)")
+
+        let still = try await workshop.airboss(
+            "notices", "resend", "production-notices", "--run", id,
+            with: ["MAIL_URL": dead, "MAIL_TO": "ops@example.com"])
+        #expect(still.status == 69 && still.output.contains("not sent"), "\(still.everything)")
+
+        let server = try LoopbackMailServer(.init())
+        defer { server.stop() }
+        let sent = try await workshop.airboss(
+            "notices", "resend", "production-notices", "--run", id,
+            with: ["MAIL_URL": server.url, "MAIL_TO": "ops@example.com"])
+        #expect(sent.status == 0 && sent.output.contains("sent: \(id)/email"), "\(sent.everything)")
+        #expect(server.messages.count == 1)
+        #expect(try await notices("--unsent").filter { $0["run"]?.string == id }.isEmpty)
+        let nothing = try await workshop.airboss(
+            "notices", "resend", "production-notices", "--run", id,
+            with: ["MAIL_URL": server.url, "MAIL_TO": "ops@example.com"])
+        #expect(nothing.status == 0 && nothing.output.contains("nothing to send"), "\(nothing.everything)")
+        #expect(server.messages.count == 1)
+        let again = try await workshop.airboss(
+            "notices", "resend", "production-notices", "--run", id, "--again",
+            with: ["MAIL_URL": server.url, "MAIL_TO": "ops@example.com"])
+        #expect(again.status == 0 && server.messages.count == 2, "\(again.everything)")
+        let audit = try await workshop.query("audit", "list", "--run", id)
+        let kinds = audit["records"]?.array?.compactMap { $0["kind"]?.string } ?? []
+        #expect(kinds.count { $0 == "notice.resent" } == 3, "\(kinds)")
+    }
+
     @Test("an e-mail arrives with its subject and fields")
     func delivered() async throws {
         let workshop = try #require(Workshop.current)

@@ -48,6 +48,21 @@ final class LiveGitHubNotices: GitHubNotices {
         self.assignees = assignees
     }
 
+    /// As the pipeline asks for it; without a token, or a repository that is known, every notice says so.
+    static func make(
+        _ context: PipelineContext, origin: GitRepository?, http: any HTTPSending, clock: any DriverClock,
+        observer: (@Sendable (GitHubCallRecord) -> Void)?
+    ) async -> LiveGitHubNotices {
+        do {
+            return LiveGitHubNotices(
+                client: .success(
+                    try await context.githubClient(origin: origin, http: http, clock: clock, observer: observer)),
+                assignees: context.pipeline.notify.github.assignees)
+        } catch {
+            return LiveGitHubNotices(client: .failure(error), assignees: [])
+        }
+    }
+
     func openDeployment(of report: RunReport) async -> Failure? {
         await tell { client throws(GitHubError) in try await client.openDeployment(of: report) }
     }

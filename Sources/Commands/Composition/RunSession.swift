@@ -205,7 +205,10 @@ struct RunSession {
         let (store, clock, app) = (equipment.store, equipment.clock, request.app)
         let sender = NoticeSender(
             channels: equipment.channels, http: equipment.http, mail: MailTransport(),
-            outbox: StoredOutbox(store: store), github: await githubNotices(equipment))
+            outbox: StoredOutbox(store: store),
+            github: await LiveGitHubNotices.make(
+                context, origin: equipment.repository, http: equipment.http, clock: clock,
+                observer: options.githubObserver))
         let images = LiveImages(
             builder: ImageBuilder(
                 registry: RegistryClient(
@@ -275,16 +278,6 @@ struct RunSession {
             return LiveGitHub(client: try await githubClient(equipment))
         } catch {
             return NoGitHub(failure: Failure(.refused, error.message, hint: error.hint))
-        }
-    }
-
-    private func githubNotices(_ equipment: Equipment) async -> LiveGitHubNotices {
-        do {
-            return LiveGitHubNotices(
-                client: .success(try await githubClient(equipment)), assignees: context.pipeline.notify.github.assignees
-            )
-        } catch {
-            return LiveGitHubNotices(client: .failure(error), assignees: [])
         }
     }
 
