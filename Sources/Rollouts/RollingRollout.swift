@@ -87,8 +87,12 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     package private(set) var installed: [MachineID: FleetMachine] = [:]
     package private(set) var outcome: Outcome?
     private var keptLeases: [MachineID: Lease] = [:]
-    /// The question whose answer ``view`` shows.
-    private var seenBy: [MachineID: ActionID] = [:]
+    /// When the looks and polls that are not answered yet were asked.
+    private var askedAt: [ActionID: Timestamp] = [:]
+    /// When what ``view`` shows was heard.
+    private var heardAt: [MachineID: Timestamp] = [:]
+    /// Machines that may be better than ``view`` shows: they are not counted on, and not taken for broken.
+    private var doubtful: Set<MachineID> = []
 
     /// The leases of machines that it made and that stay leased: from now on they are the caller's to keep.
     package mutating func takeKeptLeases() -> [MachineID: Lease] {
@@ -180,21 +184,23 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         guard let route = routes.removeValue(forKey: action) else {
             throw IllegalEvent(state: "rolling", event: "an answer to \(action), which was not asked")
         }
+        let asked = askedAt.removeValue(forKey: action) ?? agenda.now
         switch route {
         case .pollDue: isPolling = false
         case .poll:
             isPolling = false
-            try polled(answer, by: action, &agenda)
+            try polled(answer, askedAt: asked, &agenda)
         case .wake(let key): try step(key, .woke, &agenda)
-        case .change(let key, let asked):
-            if asked == .wait { waits[key] = nil }
-            let event = try MachineChange.Event(answer, to: asked, named: key)
+        case .change(let key, let purpose):
+            if purpose == .wait { waits[key] = nil }
+            let event = try MachineChange.Event(answer, to: purpose, named: key)
+            if case .changed(let machine) = event, purpose == .look, isOutdated(machine, askedAt: asked, key) { break }
             try step(key, event, &agenda)
             switch event {
             case .changed(let machine), .created(let machine, _):
-                remember(machine, as: asked, key)
+                remember(machine, as: purpose, key)
                 // A look tells of the host and the checks as well, and the next poll may be long in coming.
-                if asked == .look { see(Observation(of: machine), by: action) }
+                if purpose == .look { see(Observation(of: machine), askedAt: asked, at: agenda.now) }
             default: break
             }
         }
@@ -209,14 +215,16 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     private mutating func poll(_ agenda: inout Agenda) {
         isPolling = true
-        routes[agenda.perform(.platform(call: .observe))] = .poll
+        let id = agenda.perform(.platform(call: .observe))
+        routes[id] = .poll
+        askedAt[id] = agenda.now
     }
 
-    private mutating func polled(_ answer: Answer, by action: ActionID, _ agenda: inout Agenda) throws(IllegalEvent) {
+    private mutating func polled(_ answer: Answer, askedAt: Timestamp, _ agenda: inout Agenda) throws(IllegalEvent) {
         switch answer {
         case .observations(let list):
             pollFailures = 0
-            for observation in list { see(observation, by: action) }
+            for observation in list { see(observation, askedAt: askedAt, at: agenda.now) }
             for key in active.keys.sorted() {
                 guard let machine = active[key]?.machine else { continue }
                 guard let observation = list.first(where: { $0.id == machine }) else { continue }
@@ -232,20 +240,32 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     }
 
     /// Keeps the newest of what was seen; a list may be older than the answer to an update.
-    private mutating func see(_ observation: Observation, by action: ActionID) {
+    private mutating func see(_ observation: Observation, askedAt: Timestamp, at now: Timestamp) {
         if let item = items[observation.id.rawValue], let change = active[item.key],
             case .succeeded(_, let version) = change.result, observation.instance != version
         {
             return
         }
-        // Answers may overtake each other: one to an earlier question can only make things look worse.
-        let isLate = seenBy[observation.id].map { $0.value > action.value } ?? false
-        if isLate, isAvailableNow(observation.id) == false || members[observation.id]?.isAvailable(observation) == true
-        {
+        // Nobody knows which of two answers is the newer one whose questions were open at one time: the worse counts.
+        let isOverlapping = heardAt[observation.id].map { $0 > askedAt } ?? false
+        let looksBetter = members[observation.id]?.isAvailable(observation) == true
+        guard !isOverlapping || !looksBetter else {
+            doubtful.insert(observation.id)
             return
         }
-        if !isLate { seenBy[observation.id] = action }
+        doubtful.remove(observation.id)
+        heardAt[observation.id] = now
         view[observation.id] = observation
+    }
+
+    /// Whether a look at a machine that comes up says that it is well, and an answer heard since it was asked says
+    /// that it is not: the next poll tells.
+    private func isOutdated(_ machine: FleetMachine, askedAt: Timestamp, _ key: String) -> Bool {
+        guard let change = active[key], change.phase == .starting || change.phase == .checking,
+            let heard = heardAt[machine.id], heard > askedAt, let seen = view[machine.id],
+            seen.instance == machine.instance
+        else { return false }
+        return !seen.isRunningHealthily(expectedChecks: change.plan.config.checkCount)
     }
 
     // MARK: - Choosing what to begin
@@ -353,7 +373,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// Whether changing the machine takes something away from the app's users.
     private func takesTraffic(_ machine: MachineID) -> Bool {
         guard let member = members[machine], let observation = view[machine] else { return false }
-        return observation.isServing(expectedChecks: member.expectedChecks)
+        return observation.isServing(expectedChecks: member.expectedChecks) || doubtful.contains(machine)
     }
 
     private func takesTrafficBefore(_ key: String) -> Bool { disturbedWhileServing.contains(key) }
@@ -466,6 +486,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             let id = agenda.perform(.platform(call: call))
             routes[id] = .change(key: key, step: step)
             if step == .wait { waits[key] = id }
+            if step == .look { askedAt[id] = agenda.now }
         }
         switch action {
         case .acquireLease: ask(.acquireLease(machine: machine, seconds: seconds), .lease)
