@@ -119,9 +119,9 @@ struct NoticesResendCommand: AsyncParsableCommand {
         commandName: "resend",
         abstract: "Send the notices that did not go out, now.",
         discussion: """
-            Those that wait, and those that were given up. One that went out is sent again only where --run and --again \
-            ask for it; its receiver can tell it by its key. Exit codes: 0 all sent, or nothing to send; 69 one could \
-            not be sent.
+            Those that wait, and those that were given up. One that went out is sent again only where --run and \
+            --again ask for it; its receiver can tell it by its key. Exit codes: 0 all sent, or nothing to send; 69 \
+            one could not be sent.
 
             Examples:
               airboss notices resend production
