@@ -94,7 +94,7 @@ struct APICall {
             throw FlyError(
                 .badRequest, message: "“\(FlyError.oneLine(name))” is no \(what)", method: method, path: template)
         }
-        return APICall.escaped(name)
+        return PercentEncoding.escaped(name)
     }
 
     /// The request as it is sent; `wait` is what remains of the call's own.
@@ -107,7 +107,8 @@ struct APICall {
             fields.append((name: "timeout", value: String(wait.components.seconds)))
             total = .seconds(wait.components.seconds) + FlyTimeouts.waitGrace
         }
-        let text = fields.map { APICall.escaped($0.name) + "=" + APICall.escaped($0.value) }.joined(separator: "&")
+        let text = fields.map { PercentEncoding.escaped($0.name) + "=" + PercentEncoding.escaped($0.value) }.joined(
+            separator: "&")
         let base = service == .machines ? endpoints.machines : endpoints.platform
         // Logs are read with the macaroons alone, as flyctl does.
         let usesMachinesToken = service == .machines || action == .readLogs
@@ -126,21 +127,5 @@ struct APICall {
             method, base + path + (text.isEmpty ? "" : "?" + text), headers: headers, body: content,
             timeouts: HTTPTimeouts(connect: FlyTimeouts.connect, total: total, stall: total),
             maxBodyBytes: maxBodyBytes)
-    }
-
-    /// Percent-encodes all but RFC 3986's unreserved characters.
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for byte in text.utf8 {
-            switch byte {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                result.unicodeScalars.append(Unicode.Scalar(byte))
-            default:
-                let digits = String(byte, radix: 16, uppercase: true)
-                result += digits.count == 1 ? "%0" + digits : "%" + digits
-            }
-        }
-        return result
     }
 }

@@ -148,28 +148,6 @@ extension FlyError: CustomStringConvertible {
 extension FlyError {
     /// Makes others' text fit for one line of a terminal: no control characters, no runs of spaces, bounded.
     static func oneLine(_ text: String, limit: Int = maxMessageLength) -> String {
-        var line = ""
-        var count = 0
-        var needsSpace = false
-        for scalar in text.unicodeScalars {
-            let isInvisible: Bool =
-                switch scalar.properties.generalCategory {
-                case .control, .format, .lineSeparator, .paragraphSeparator, .spaceSeparator, .surrogate, .privateUse,
-                    .unassigned:
-                    true
-                default: false
-                }
-            if isInvisible {
-                needsSpace = count > 0
-                continue
-            }
-            let needed = needsSpace ? 2 : 1
-            guard count + needed < limit else { return line + "…" }
-            if needsSpace { line.append(" ") }
-            line.unicodeScalars.append(scalar)
-            count += needed
-            needsSpace = false
-        }
-        return line
+        ShownText.line(text, limit: limit)
     }
 }

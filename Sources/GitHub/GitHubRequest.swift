@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
+internal import HTTPTransport
 internal import Model
 
 /// One call before it is sent: everything the wire needs but the token.
@@ -25,11 +26,11 @@ struct GitHubRequest {
         path = template.split(separator: "/").map { segment in
             guard segment.hasPrefix("{"), segment.hasSuffix("}") else { return "/" + segment }
             switch String(segment.dropFirst().dropLast()) {
-            case "owner": return "/" + GitHubRequest.escaped(repository.owner)
-            case "repo": return "/" + GitHubRequest.escaped(repository.name)
+            case "owner": return "/" + PercentEncoding.escaped(repository.owner)
+            case "repo": return "/" + PercentEncoding.escaped(repository.name)
             case let name:
                 guard let value = names[name] else { preconditionFailure("\(template) without a value for \(name)") }
-                return "/" + GitHubRequest.escaped(value)
+                return "/" + PercentEncoding.escaped(value)
             }
         }.joined()
     }
@@ -37,23 +38,7 @@ struct GitHubRequest {
     var changesSomething: Bool { method != "GET" }
 
     func url(_ api: String) -> String {
-        let text = query.map { GitHubRequest.escaped($0.name) + "=" + GitHubRequest.escaped($0.value) }
+        let text = query.map { PercentEncoding.escaped($0.name) + "=" + PercentEncoding.escaped($0.value) }
         return api + path + (text.isEmpty ? "" : "?" + text.joined(separator: "&"))
-    }
-
-    /// Percent-encodes all but RFC 3986's unreserved characters.
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for byte in text.utf8 {
-            switch byte {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                result.unicodeScalars.append(Unicode.Scalar(byte))
-            default:
-                let digits = String(byte, radix: 16, uppercase: true)
-                result += digits.count == 1 ? "%0" + digits : "%" + digits
-            }
-        }
-        return result
     }
 }
