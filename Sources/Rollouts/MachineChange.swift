@@ -466,15 +466,7 @@ extension MachineChange {
             if case .existing(_, observation.instance) = plan.target { return nil }
             return "something else changed the machine meanwhile"
         }
-        if let exit = observation.exit {
-            let cause = exit.isOutOfMemory ? "ran out of memory" : "exited with code \(exit.code)"
-            return "the process \(cause) soon after its start"
-        }
-        switch observation.state {
-        case "failed", "launch_failed": return "the machine failed to start"
-        case "destroyed", "destroying": return "the machine was destroyed"
-        default: return nil
-        }
+        return observation.ruin
     }
 
     mutating func succeed(_ hold: Hold, at now: Timestamp) -> [Action] {
@@ -518,6 +510,19 @@ extension MachineChange {
 }
 
 extension Observation {
+    /// Why this version can't be well any more, or nil while it can.
+    var ruin: String? {
+        if let exit {
+            let cause = exit.isOutOfMemory ? "ran out of memory" : "exited with code \(exit.code)"
+            return "the process \(cause) soon after its start"
+        }
+        switch state {
+        case "failed", "launch_failed": return "the machine failed to start"
+        case "destroyed", "destroying": return "the machine was destroyed"
+        default: return nil
+        }
+    }
+
     /// Runs with all its checks passing, cordoned or not.
     func isRunningHealthily(expectedChecks: Int) -> Bool {
         state == "started" && isHostReachable && checksReported >= expectedChecks && checksPassing == checksReported

@@ -230,12 +230,25 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 guard let observation = list.first(where: { $0.id == machine }) else { continue }
                 try step(key, .observed(observation: observation), &agenda)
             }
+            try watchTheArrived(list, &agenda)
         case .failed(let failure):
             pollFailures += 1
             if pollFailures >= RollingRollout.maxPollFailures {
                 try fail("the platform can't be seen any more: \(failure.text)", &agenda)
             }
         default: throw IllegalEvent(state: "polling", event: "\(answer)")
+        }
+    }
+
+    /// A process may end after its checks have passed: whoever waited for it to serve would wait in vain.
+    private mutating func watchTheArrived(_ list: [Observation], _ agenda: inout Agenda) throws(IllegalEvent) {
+        for observation in list {
+            for key in active.keys.sorted() {
+                guard case .succeeded(observation.id, observation.instance)? = active[key]?.result,
+                    let reason = observation.ruin
+                else { continue }
+                try fail("\(key): \(reason)", &agenda)
+            }
         }
     }
 
@@ -321,8 +334,19 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         if agenda.now - since >= limits.patience {
             try fail(
                 "the serving floor\(limits.servingFloor.map { " of \($0)" } ?? "") left no machine that could be taken "
-                    + "away within " + MachineChange.text(limits.patience), &agenda)
+                    + "away within " + MachineChange.text(limits.patience) + missing, &agenda)
         }
+    }
+
+    /// The machines that the floor can't count on, each with what is wrong with it, in brackets; empty where there are
+    /// none.
+    private var missing: String {
+        let texts = members.keys.sorted().compactMap { machine -> String? in
+            guard !isAvailableNow(machine), let seen = view[machine] else { return nil }
+            let check = seen.failingCheck.isEmpty ? seen.state : seen.failingCheck
+            return "\(machine): " + (seen.isHostReachable ? check : "its host can't be reached")
+        }
+        return texts.isEmpty ? "" : " (" + texts.joined(separator: "; ") + ")"
     }
 
     private enum Choice { case begin, lease, wait, waitForFloor }

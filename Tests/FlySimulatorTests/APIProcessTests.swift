@@ -17,7 +17,7 @@ struct APIProcessTests {
             [
                 "internal_port": 8080, "protocol": "tcp",
                 "checks": [
-                    ["type": "http", "path": "/health", "interval": "1s", "timeout": "1s", "grace_period": "1s"]
+                    ["type": "http", "path": "/health", "interval": "1s", "timeout": "10s", "grace_period": "1s"]
                 ],
             ]
         ],

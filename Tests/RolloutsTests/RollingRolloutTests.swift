@@ -18,14 +18,16 @@ struct RolloutDrive {
     /// What becomes of a machine on its way back from a call.
     var onAnswer: (PlatformCall, inout FleetMachine) -> Void = { _, _ in }
 
-    init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2)) throws {
+    init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2), floor: Int = 0)
+        throws
+    {
         fly = SimulatedFly(fleet, behaviours: [Sample.newDigest: .init(boot: boot)])
         let plan = FleetPlan.make(
             fleet: fleet, waitTimeout: .seconds(300), additions: additions, operation: { OperationID("run/\($0)") },
             wanted: { _ in Sample.config(Sample.newDigest) })
         rollout = RollingRollout(
             plan, view: fleet.map(Observation.init(of:)),
-            limits: .init(maxUnavailable: .count(machines: 1), servingFloor: 0, patience: .seconds(60)))
+            limits: .init(maxUnavailable: .count(machines: 1), servingFloor: floor, patience: .seconds(60)))
         try agenda { try $0.start(&$1) }
     }
 
@@ -245,5 +247,36 @@ struct RolloutDrive {
         #expect(drive.rollout.outcome == .failed(reason: "m1: the update was refused: bad config", changed: []))
         #expect(drive.fly.fleet == Sample.fleet(3))
         #expect(drive.fly.heldLeases.isEmpty)
+    }
+
+    @Test func `one that ends after its checks have passed ends the rollout, not the patience`() throws {
+        var drive = try RolloutDrive(Sample.fleet(3))
+        while drive.asked.count(where: { $0 == "update" }) < 2 { _ = try drive.step() }
+        let poll = try drive.go(until: "observe")
+        drive.open.removeAll { $0.action.id == poll }
+        var seen = drive.fly.fleet.map(Observation.init(of:))
+        let first = try #require(seen.firstIndex { $0.id == "m1" })
+        #expect(seen[first].instance == drive.rollout.installed["m1"]?.instance)
+        seen[first].exit = .init(code: 3, isOutOfMemory: false, at: drive.now)
+        try drive.agenda { try $0.handle(poll, .observations(list: seen), &$1) }
+        while try drive.step() {}
+        let reason = "m1: the process exited with code 3 soon after its start"
+        #expect(drive.rollout.outcome == .failed(reason: reason, changed: ["m1", "m2"]))
+        #expect(drive.asked.count { $0 == "update" } == 2)
+        #expect(drive.fly.heldLeases.isEmpty)
+    }
+
+    @Test func `a floor that lets nothing go says which machines it misses`() throws {
+        var fleet = Sample.fleet(2)
+        fleet[1].state = "stopped"
+        var drive = try RolloutDrive(fleet, floor: 2)
+        while try drive.step() {}
+        guard case .failed(let reason, let changed) = drive.rollout.outcome else {
+            Issue.record("ended with \(String(describing: drive.rollout.outcome))")
+            return
+        }
+        #expect(reason.hasPrefix("the serving floor of 2 left no machine that could be taken away within 60 s"))
+        #expect(reason.hasSuffix("(m2: stopped)"))
+        #expect(!changed.contains("m1"))
     }
 }
