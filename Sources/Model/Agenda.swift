@@ -27,6 +27,22 @@ package struct Agenda: Hashable, Sendable {
         _ = perform(effect)
     }
 
+    /// Lets no lease that is asked for here outlive `end`, but for those of the machines excepted. No lease is shorter
+    /// than a second.
+    package mutating func shortenLeases(to end: Timestamp, except: [MachineID]) {
+        let left = max(1, Int((end - now).inSeconds))
+        for index in actions.indices {
+            guard case .platform(let call) = actions[index].effect else { continue }
+            switch call {
+            case .acquireLease(let machine, let seconds) where seconds > left && !except.contains(machine):
+                actions[index].effect = .platform(call: .acquireLease(machine: machine, seconds: left))
+            case .refreshLease(let machine, let nonce, let seconds) where seconds > left && !except.contains(machine):
+                actions[index].effect = .platform(call: .refreshLease(machine: machine, nonce: nonce, seconds: left))
+            default: break
+            }
+        }
+    }
+
     package mutating func note(_ note: RunNote) {
         notes.append(note)
     }

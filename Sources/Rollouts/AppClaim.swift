@@ -11,8 +11,10 @@ package import Model
 package struct AppClaim: Hashable, Codable, Sendable {
     /// A lease lives this long unless refreshed.
     package static let timeToLive = MachineChange.leaseTimeToLive
-    /// How long before its end a lease is refreshed.
-    package static let refreshMargin = MachineChange.leaseRefreshMargin
+    /// How long before its end a lease is refreshed: well before those of the other machines, which end before it.
+    package static let refreshMargin = Duration.seconds(40)
+    /// How much earlier than the app's the leases of all other machines end.
+    package static let innerMargin = Duration.seconds(5)
     /// How often a lease is asked for that somebody else holds.
     package static let retryPause = Duration.seconds(5)
     /// How soon a refresh is tried again that got no answer.
@@ -59,8 +61,15 @@ package struct AppClaim: Hashable, Codable, Sendable {
     package private(set) var machines: [MachineID] = []
     private var leases: [MachineID: Lease] = [:]
     private var routes: [ActionID: Step] = [:]
-    /// When the lease of somebody else would have ended, as it was first seen.
-    private var firstSeenExpiry: [MachineID: Timestamp] = [:]
+    /// What was seen of a lease that somebody else holds.
+    private struct Sighting: Hashable, Codable, Sendable {
+        /// When it would have ended, as it was seen last.
+        var expiry: Timestamp
+        /// How often it was seen to have been prolonged.
+        var rises = 0
+    }
+
+    private var sightings: [MachineID: Sighting] = [:]
     private var firstTrouble: Timestamp?
     /// Until when a living holder is waited for; nil for not at all.
     private var waitUntil: Timestamp?
@@ -89,6 +98,10 @@ package struct AppClaim: Hashable, Codable, Sendable {
         guard case .held = state else { return false }
         return leases.values.allSatisfy { $0.expiresAt > now }
     }
+
+    /// When the leases of all other machines must have ended: whoever takes the app over after a holder that sleeps
+    /// must not meet one of its changes. Nil where the app is not held.
+    package var innerEnd: Timestamp? { leases.values.map(\.expiresAt).min().map { $0 - AppClaim.innerMargin } }
 
     /// The machines that a run must hold before it changes a fleet: the first one, by which all runs meet; and the
     /// first
@@ -136,7 +149,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
         let known = nonces.merging(others) { own, _ in own }
         machines = Set(wanted).union(machines).sorted()
         waitUntil = wait.map { agenda.now + $0 }
-        (leases, routes, firstSeenExpiry, firstTrouble) = ([:], [:], [:], nil)
+        (leases, routes, sightings, firstTrouble) = ([:], [:], [:], nil)
         state = .abandoning
         for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
             let call = PlatformCall.releaseLease(machine: machine, nonce: nonce)
@@ -241,15 +254,22 @@ package struct AppClaim: Hashable, Codable, Sendable {
         }
     }
 
-    /// A lease that was refreshed since it was first seen has a holder who lives.
+    /// How often a lease must have been seen prolonged before its holder counts as alive: one prolongation may have been
+    /// under way when its sender died.
+    package static let risesOfTheLiving = 2
+
+    /// A lease that goes on being prolonged has a holder who lives.
     private mutating func heldBy(_ holder: LeaseHolder?, _ machine: MachineID, _ agenda: inout Agenda) {
         guard let holder else {
             next(&agenda)
             return
         }
-        let first = firstSeenExpiry[machine] ?? holder.expiresAt
-        firstSeenExpiry[machine] = first
-        let isAlive = holder.expiresAt > first
+        var sighting = sightings[machine] ?? Sighting(expiry: holder.expiresAt)
+        if holder.expiresAt > sighting.expiry {
+            sighting = Sighting(expiry: holder.expiresAt, rises: sighting.rises + 1)
+        }
+        sightings[machine] = sighting
+        let isAlive = sighting.rises >= AppClaim.risesOfTheLiving
         // A lease that outlives every lease of ours is no run's: nobody can wait for its end.
         let isForeign = holder.expiresAt - agenda.now > AppClaim.timeToLive * 2
         if isAlive || isForeign, waitUntil.map({ $0 <= agenda.now }) ?? true {

@@ -8,7 +8,9 @@ package struct MachineChange: Hashable, Codable, Sendable {
     /// A lease lives this long unless refreshed; a dead run's leases are gone after it.
     package static let leaseTimeToLive = Duration.seconds(60)
     /// How long before its end a lease is refreshed.
-    package static let leaseRefreshMargin = Duration.seconds(25)
+    package static let leaseRefreshMargin = Duration.seconds(20)
+    /// How soon a lease is prolonged again that could not be prolonged by much, because the app's own lease ends soon.
+    package static let leaseRefreshPause = Duration.seconds(3)
     /// How long to wait before asking again for a lease somebody else holds.
     package static let leaseRetryPause = Duration.seconds(2)
     /// How often one change is sent, where looking showed each time that it had not happened.
@@ -182,10 +184,10 @@ extension MachineChange {
             }
             guard mayProceed else {
                 state = .held(lease: lease)
-                return [.wake(at: lease.expiresAt - MachineChange.leaseRefreshMargin)]
+                return [.wake(at: refreshTime(lease, at: now))]
             }
             state = .updating(lease: lease, attempt: 1)
-            return [.update(lease), .wake(at: lease.expiresAt - MachineChange.leaseRefreshMargin)]
+            return [.update(lease), .wake(at: refreshTime(lease, at: now))]
         case .failed(.lease, let failure):
             if isAbandoned { return finish(.failed(reason: "stopped before its update", mayHaveChanged: false)) }
             switch failure.code {
@@ -235,7 +237,7 @@ extension MachineChange {
         case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .held(lease: refreshed)
-            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+            return [.wake(at: refreshTime(refreshed, at: now))]
         case .failed(.refresh, let failure):
             return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: isUncertain))
         case .abandon: return release(lease, .failed(reason: "stopped before its update", mayHaveChanged: isUncertain))
@@ -265,7 +267,7 @@ extension MachineChange {
         case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .updating(lease: refreshed, attempt: attempt)
-            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+            return [.wake(at: refreshTime(refreshed, at: now))]
         case .failed(.refresh, _): return []  // the update itself tells whether the lease still held
         case .abandon:
             isAbandoned = true
@@ -305,7 +307,7 @@ extension MachineChange {
         case .woke: return refreshIfDue(lease, at: now)
         case .leased(let refreshed):
             state = .looking(lease: refreshed, attempt: attempt)
-            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+            return [.wake(at: refreshTime(refreshed, at: now))]
         case .failed(.refresh, _): return []
         case .abandon:
             isAbandoned = true
@@ -339,7 +341,7 @@ extension MachineChange {
             return [.create]
         case (.leased(let refreshed), .some):
             state = .pausing(lease: refreshed, attempt: attempt, until: until)
-            return [.wake(at: refreshed.expiresAt - MachineChange.leaseRefreshMargin)]
+            return [.wake(at: refreshTime(refreshed, at: now))]
         case (.failed(.refresh, let failure), let lease?):
             return release(lease, .failed(reason: "the lease was lost: \(failure.text)", mayHaveChanged: isUncertain))
         case (.abandon, let lease?):
@@ -390,7 +392,7 @@ extension MachineChange {
             return refreshIfDue(hold.lease, at: now)
         case .leased(let refreshed):
             state = .starting(hold: renewed(hold, refreshed))
-            return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
+            return [.wake(at: min(refreshTime(refreshed, at: now), hold.deadline))]
         case .failed(.refresh, let failure): return [.cancelWait] + fail(hold, "the lease was lost: \(failure.text)")
         case .failed(.look, _), .proceed: return []
         case .abandon: return [.cancelWait] + fail(hold, "stopped while it started")
@@ -422,7 +424,7 @@ extension MachineChange {
             return refreshIfDue(hold.lease, at: now)
         case .leased(let refreshed):
             state = .checking(hold: renewed(hold, refreshed))
-            return [.wake(at: min(refreshed.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline))]
+            return [.wake(at: min(refreshTime(refreshed, at: now), hold.deadline))]
         case .failed(.refresh, let failure): return fail(hold, "the lease was lost: \(failure.text)")
         case .failed(.look, _), .failed(.wait, _), .reached, .waitTimedOut, .proceed: return []
         case .abandon: return fail(hold, "stopped while its checks ran")
@@ -450,7 +452,7 @@ extension MachineChange {
         let hold = Hold(machine: machine, version: version, lease: lease, deadline: now + plan.waitTimeout)
         guard !plan.skipLaunch else { return succeed(hold, at: now) }
         state = .starting(hold: hold)
-        let wake = lease.map { min($0.expiresAt - MachineChange.leaseRefreshMargin, hold.deadline) } ?? hold.deadline
+        let wake = lease.map { min(refreshTime($0, at: now), hold.deadline) } ?? hold.deadline
         return [.wait(machine, version, seconds: waitSeconds(hold, at: now)), .wake(at: wake)]
     }
 
@@ -495,6 +497,10 @@ extension MachineChange {
         guard let lease, !isRefreshing, now >= lease.expiresAt - MachineChange.leaseRefreshMargin else { return [] }
         isRefreshing = true
         return [.refreshLease(lease)]
+    }
+
+    private func refreshTime(_ lease: Lease, at now: Timestamp) -> Timestamp {
+        max(lease.expiresAt - MachineChange.leaseRefreshMargin, now + MachineChange.leaseRefreshPause)
     }
 
     private func renewed(_ hold: Hold, _ lease: Lease) -> Hold {

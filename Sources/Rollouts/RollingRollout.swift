@@ -343,7 +343,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private var missing: String {
         let texts = members.keys.sorted().compactMap { machine -> String? in
             guard !isAvailableNow(machine), let seen = view[machine] else { return nil }
-            let check = seen.failingCheck.isEmpty ? seen.state : seen.failingCheck
+            let failing = seen.failingCheck.hasSuffix(": ") ? String(seen.failingCheck.dropLast(2)) : seen.failingCheck
+            let check = failing.isEmpty ? seen.state : failing
             return "\(machine): " + (seen.isHostReachable ? check : "its host can't be reached")
         }
         return texts.isEmpty ? "" : " (" + texts.joined(separator: "; ") + ")"
@@ -370,6 +371,12 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         }
         guard serves else {
             let width = RollingRollout.maxParallelWithoutTraffic
+            // It may serve again before what takes another away arrives: an update that waits in a queue was allowed
+            // because of the machines that were well when it was sent.
+            let isLeaving = busy.contains {
+                isOfGroup($0, item.group) && takesTrafficBefore($0) && active[$0]?.isMutationOpen == true
+            }
+            if isLeaving, floor(of: item.group) > 0 { return .wait }
             return isHeld ? (going < width ? .begin : .wait) : (going + leased < width ? .lease : .wait)
         }
         let width = limits.maxUnavailable.machines(of: groupSizes[item.group] ?? 1)

@@ -54,7 +54,8 @@ package struct Deploy: Hashable, Codable, Sendable {
     private let request: RunRequest
     private let commit: Commit?
     private let image: BuiltImage
-    private let hasNoMachinesYet: Bool
+    /// Whether this is the app's first deploy.
+    let hasNoMachinesYet: Bool
     /// Leases that the run itself holds.
     private var leases: [MachineID: LeaseNonce]
     /// The newest release that the platform knew before this one.
@@ -281,6 +282,14 @@ package struct Deploy: Hashable, Codable, Sendable {
         let candidates = list.filter {
             $0.isOpen && $0.number.value > known && ($0.image.isEmpty || $0.image == image.reference)
         }
+        // Before an app's first machine nobody holds it: which of two is whose, nothing tells.
+        if hasNoMachinesYet, !isStopping, candidates.count > 1 {
+            state = .refused(
+                refusal: Refusal(
+                    .unavailable, "somebody else has begun this app's first deploy",
+                    hints: ["try again when it is done"]))
+            return
+        }
         // Who holds the app has opened the newest one; where the app was another's meanwhile, that one's came later.
         let byNumber = candidates.sorted { $0.number < $1.number }
         if let found = isStopping ? byNumber.first : byNumber.last {
@@ -360,14 +369,17 @@ package struct Deploy: Hashable, Codable, Sendable {
         let present = Set(
             managed.filter { $0.config.metadata(Bookkeeping.created) != request.run.rawValue }.map(
                 \.config.processGroup))
+        let own = managed.filter { !present.contains($0.config.processGroup) }
         let names = Set(fleet.map(\.name))
         let region = toml.primaryRegion ?? fleet.first?.region ?? "ord"
-        // The last characters of a ULID are its random part; a name is unique within its app. A first deploy holds no
-        // lease that another run would meet, so that its machines' names are what the two of them meet by.
-        let mark = hasNoMachinesYet ? "" : "-\(request.run.rawValue.suffix(8).lowercased())"
+        // No lease fences a creation: a run that slept after it had decided on one finds the name taken by the run that
+        // came after it, for the platform gives a name once only within an app.
         return toml.groups.filter { !present.contains($0) }.flatMap { group in
             let count = request.settings.machineCounts[group] ?? toml.defaultMachineCount(for: group)
-            return (0..<count).map { "\(group)\(mark)-\($0 + 1)" }.filter { !names.contains($0) }.map {
+            let missing = max(0, count - own.count { $0.config.processGroup == group })
+            // Each name that is taken costs one more number at most.
+            let free = (1...(missing + names.count + 1)).map { "\(group)-\($0)" }.filter { !names.contains($0) }
+            return free.prefix(missing).map {
                 FleetPlan.Addition(name: $0, region: region, config: config(for: group, onto: nil))
             }
         }

@@ -34,6 +34,8 @@ package struct Rollback: Hashable, Codable, Sendable {
     /// Looks at the fleet before a rollback gives up on a platform that does not answer.
     package static let maxLooks = 5
     package static let lookPause = Duration.seconds(5)
+    /// How soon a list is asked for again that showed an earlier version of a machine than the run had heard of.
+    package static let staleListPause = Duration.seconds(1)
 
     package private(set) var state: State = .waiting
     package private(set) var rollout: RollingRollout?
@@ -50,6 +52,8 @@ package struct Rollback: Hashable, Codable, Sendable {
     private let attempt: Int
     /// Machines that may be on another version than a list shows.
     private let suspects: Set<MachineID>
+    /// The newest version of each machine that the run has heard of: a list that shows an earlier one is out of date.
+    private let known: [MachineID: InstanceID]
     private var confirmations: [ActionID: MachineID] = [:]
     private var looked: [FleetMachine] = []
     private var isStopping = false
@@ -61,10 +65,13 @@ package struct Rollback: Hashable, Codable, Sendable {
     ///   - leases: leases that the run itself holds.
     ///   - attempt: how often it was begun before.
     ///   - suspects: machines that may be on another version than a list shows.
+    ///   - seen: what the run has heard of the fleet before, in any order.
     package init(
         _ request: RunRequest, to target: ReleaseRecord, before: [FleetMachine], leases: [MachineID: LeaseNonce] = [:],
-        attempt: Int = 0, suspects: Set<MachineID> = []
+        attempt: Int = 0, suspects: Set<MachineID> = [], seen: [FleetMachine] = []
     ) {
+        // Versions are ULIDs: they sort by their birth.
+        known = Dictionary(seen.map { ($0.id, $0.instance) }) { max($0, $1) }
         self.suspects = suspects
         self.request = request
         self.target = target
@@ -121,6 +128,11 @@ package struct Rollback: Hashable, Codable, Sendable {
             try verify?.handle(action, answer, &agenda)
             afterVerify(&agenda)
         case (.looking, .machines(let fleet)):
+            let isOutdated = fleet.contains { machine in known[machine.id].map { $0 > machine.instance } ?? false }
+            guard !isOutdated || looks >= Rollback.maxLooks else {
+                state = .pausing(action: agenda.perform(.wake(at: agenda.now + Rollback.staleListPause)))
+                return
+            }
             looked = fleet
             let doubtful = fleet.filter { machine in
                 suspects.contains(machine.id) && wantedConfig(for: machine)?.substance == machine.config.substance

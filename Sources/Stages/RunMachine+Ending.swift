@@ -50,10 +50,9 @@ extension RunMachine {
         // Who holds the app is alone with it: what was open before and is open still, nobody else will close.
         let hasFoundOpen = preValidation.facts.platformReleases.contains(where: \.isOpen)
         let isBack = request.kind == .rollback && rollback?.state == .restored
-        if deploy?.release != nil && hasFoundOpen || isBack, outcome != .interrupted, !isSuperseded {
-            let action = agenda.perform(.platform(call: .releases(limit: Confirmation.maxReleases)))
-            abandonedReleases = action
-            settling.insert(action)
+        let isFirst = deploy?.hasNoMachinesYet == true && outcome == .verified
+        if deploy?.release != nil && hasFoundOpen || isBack || isFirst, outcome != .interrupted, !isSuperseded {
+            listAbandoned(&agenda)
         }
         settleRecovery(outcome, &agenda)
         guard request.kind != .recover, let rollback, rollback.state == .restored else { return }
@@ -65,12 +64,42 @@ extension RunMachine {
         mark(rollback.target.number, .verified)
     }
 
+    private mutating func listAbandoned(_ agenda: inout Agenda) {
+        abandonedLooks += 1
+        let action = agenda.perform(.platform(call: .releases(limit: Confirmation.maxReleases)))
+        abandonedReleases = action
+        settling.insert(action)
+    }
+
+    /// How often the platform is asked for releases that were left open, and the pause between two times.
+    private static let maxAbandonedLooks = 3
+    private static let abandonedLookPause = Duration.seconds(2)
+
     mutating func settled(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) {
         settling.remove(action)
+        if action == abandonedReleases {
+            switch answer {
+            case .woke:
+                listAbandoned(&agenda)
+                return
+            case .failed where abandonedLooks < RunMachine.maxAbandonedLooks && signal == nil:
+                let pause = agenda.perform(.wake(at: agenda.now + RunMachine.abandonedLookPause))
+                abandonedReleases = pause
+                settling.insert(pause)
+                return
+            default: break
+            }
+        }
         if action == abandonedReleases, case .platformReleases(let list) = answer {
             // A rollback opens none, so that none is its own.
             let before = Set(preValidation.facts.platformReleases.filter(\.isOpen).map(\.number))
-            for entry in list where entry.isOpen && (request.kind == .rollback || before.contains(entry.number)) {
+            // Of those who began an app's first deploy together one has made it, and the others have ended.
+            let first = deploy?.hasNoMachinesYet == true ? deploy?.release?.number : nil
+            for entry in list
+            where entry.isOpen
+                && (request.kind == .rollback || before.contains(entry.number)
+                    || first.map { entry.number < $0 } ?? false)
+            {
                 let call = PlatformCall.finishRelease(id: entry.id, status: "interrupted")
                 settling.insert(agenda.perform(.platform(call: call)))
             }

@@ -103,7 +103,8 @@ extension RunMachine {
             close(runningStage, .failed, other, &agenda)
             end(
                 .needsHuman, "\(resumedBecause); meanwhile \(other), so that nothing more was changed",
-                divergence: changedByDeploy.map { "\($0): was changed by this run, and perhaps again since" },
+                divergence: changedByDeploy.map { "\($0): was changed by this run, and perhaps again since" }
+                    + differences(in: confirmation.fleet),
                 nextSteps: ["see what runs: airboss status \(request.pipeline)"], &agenda)
         case .unknown(let reason):
             if endStands(with: reason, &agenda) { return }
@@ -112,6 +113,21 @@ extension RunMachine {
                 .needsHuman, "\(resumedBecause); what became of the app since can't be seen: \(reason)",
                 divergence: changedByDeploy.map { "\($0): may run what this run put there" },
                 nextSteps: ["when the platform answers again: airboss recover \(request.pipeline)"], &agenda)
+        }
+    }
+
+    /// What each machine runs, where they do not all run the same.
+    private func differences(in fleet: [FleetMachine]) -> [String] {
+        let managed = fleet.filter(\.isManaged).sorted { $0.id < $1.id }
+        let configs = Dictionary(grouping: managed, by: \.config.processGroup).mapValues {
+            Set($0.map(\.config.substance))
+        }
+        guard Set(managed.map(\.imageDigest)).count > 1 || configs.values.contains(where: { $0.count > 1 }) else {
+            return []
+        }
+        return managed.map { machine in
+            let release = machine.config.metadata(Bookkeeping.release).map { " (\($0))" } ?? ""
+            return "\(machine.id): runs \(machine.imageDigest?.short ?? "an unknown image")\(release)"
         }
     }
 

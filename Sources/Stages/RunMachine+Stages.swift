@@ -212,7 +212,9 @@ extension RunMachine {
         agenda.note(.message(text: "rolling back to \(target.number) (\(target.digest.short))"))
         var stage = Rollback(
             request, to: target, before: before, leases: claim.nonces, attempt: resumptions,
-            suspects: Set(changedByDeploy.map { MachineID($0) }))
+            suspects: Set(changedByDeploy.map { MachineID($0) }),
+            seen: preValidation.facts.fleet + (deploy?.before ?? []) + (confirmation?.fleet ?? [])
+                + (deploy?.rollout?.installed.values.map(\.self) ?? []))
         stage.begin(&agenda)
         rollback = stage
     }

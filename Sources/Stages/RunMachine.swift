@@ -90,6 +90,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
     var settling: Set<ActionID> = []
     /// The question which release records of runs that are gone are still open.
     var abandonedReleases: ActionID?
+    var abandonedLooks = 0
     var ending: Ending?
 
     /// How a run is about to end; its report follows once the ledger knows.
@@ -169,6 +170,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
             }
         }
         try follow(&agenda)
+        if let end = claim.innerEnd { agenda.shortenLeases(to: end, except: claim.machines) }
         for action in agenda.actions {
             if case .platform(.acquireLease(let machine, _)) = action.effect { acquisitions[action.id] = machine }
         }

@@ -30,8 +30,8 @@ enum MachineChangeTable {
         ready | failed.lease, failed.refresh, failed.update, failed.look, failed.create, failed.seek | !
         ready | failed.wait, failed.release | !
 
-        leasing | leased | held | wake+36
-        leasing+proceed | leased | updating | update wake+36
+        leasing | leased | held | wake+41
+        leasing+proceed | leased | updating | update wake+41
         leasing+abandoned | leased | releasing/unchanged | release
         leasing | failed.lease/held, failed.lease/down | leaseTaken | wake+3
         leasing | failed.lease/forbidden, failed.lease/late | finished/unchanged
@@ -52,38 +52,38 @@ enum MachineChangeTable {
         held | woke, observed | =
         held | woke/due | = | refresh
         held+refreshing | woke/due | =
-        held | leased | held | wake+36
+        held | leased | held | wake+41
         held | failed.refresh, abandon | releasing/unchanged | release
         held | begin, changed, absent, reached, waitTimedOut, released, created | !
         held | failed.lease, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         held | failed.release | !
 
-        updating | changed | starting | wait60 wake+35
+        updating | changed | starting | wait60 wake+40
         updating+resting | changed | releasing/ok | release
         updating+abandoned | changed | releasing/changed | release
         updating | failed.update/ambiguous, failed.update/conflict | looking | look
         updating+abandoned | failed.update/ambiguous | looking | look
         updating | failed.update/refused | releasing/unchanged | release
-        updating | leased | updating | wake+36
+        updating | leased | updating | wake+41
         updating | woke/due | = | refresh
         updating | woke, failed.refresh, proceed, observed, abandon | =
         updating | begin, absent, reached, waitTimedOut, released, created | !
         updating | failed.lease, failed.look, failed.create, failed.seek, failed.wait, failed.release | !
 
-        looking | changed/ours | starting | wait60 wake+35
+        looking | changed/ours | starting | wait60 wake+40
         looking | changed/untouched | pausing | wake+2
-        looking+unrefreshed | changed/untouchedDue | pausing | wake+37 refresh
+        looking+unrefreshed | changed/untouchedDue | pausing | wake+42 refresh
         looking+last | changed/untouched | releasing/changed | release
         looking | changed/foreign, failed.look | releasing/changed | release
         looking+abandoned | changed/ours | releasing/changed | release
         looking+abandoned | changed/untouched | releasing/changed | release
-        looking | leased | looking | wake+36
+        looking | leased | looking | wake+41
         looking | woke/due | = | refresh
         looking | woke, failed.refresh, proceed, observed, abandon | =
         looking | begin, absent, reached, waitTimedOut, released, created | !
         looking | failed.lease, failed.update, failed.create, failed.seek, failed.wait, failed.release | !
 
-        creating | created | starting | wait60 wake+35
+        creating | created | starting | wait60 wake+40
         creating | created/unleased | starting | wait60 wake+121
         creating+abandoned | created | releasing/changed | release
         creating+abandoned | created/unleased | finished/changed
@@ -109,13 +109,13 @@ enum MachineChangeTable {
 
         pausing | woke | held
         pausing | woke/early, proceed, observed | =
-        pausing | leased | pausing | wake+36
+        pausing | leased | pausing | wake+41
         pausing | failed.refresh, abandon | releasing/changed | release
         pausing | begin, changed, absent, reached, waitTimedOut, released, created | !
         pausing | failed.lease, failed.update, failed.look, failed.create, failed.seek, failed.wait | !
         pausing | failed.release | !
         pausing+fourth | woke/due | = | refresh
-        pausing+fourth | leased | pausing/4 | wake+36
+        pausing+fourth | leased | pausing/4 | wake+41
         pausing+fourth | woke/late | held | refresh
         pausing+created | woke | creating/2 | create
         pausing+created | woke/early, proceed, observed | =
@@ -143,7 +143,7 @@ enum MachineChangeTable {
         starting+unleased | woke/late, abandon | finished/changed | cancelWait
         starting+unleased | woke/due | =
         starting+created | woke/due | = | refresh
-        starting | leased | starting | wake+36
+        starting | leased | starting | wake+41
         starting | woke, failed.look, proceed | =
         starting | begin, absent, released, created | !
         starting | failed.lease, failed.update, failed.create, failed.seek, failed.release | !
@@ -157,7 +157,7 @@ enum MachineChangeTable {
         checking | woke/due | = | refresh
         checking | woke/late, failed.refresh, abandon | releasing/changed | release
         checking+unleased | woke/late, abandon | finished/changed
-        checking | leased | checking | wake+36
+        checking | leased | checking | wake+41
         checking | woke, failed.look, failed.wait, reached, waitTimedOut, proceed | =
         checking | begin, absent, released, created | !
         checking | failed.lease, failed.update, failed.create, failed.seek, failed.release | !
@@ -268,9 +268,9 @@ enum MachineChangeTable {
             if event == .woke, case .pausing(_, _, let until) = change.state { now = until }
             _ = try change.apply(event, at: now)
         }
-        if state == "held+refreshing" { _ = try change.apply(.woke, at: t0 + .seconds(36)) }
+        if state == "held+refreshing" { _ = try change.apply(.woke, at: t0 + .seconds(41)) }
         // So late that the lease needs its refresh before the pause is over.
-        if state == "pausing+fourth" { _ = try change.apply(untouched, at: t0 + .seconds(30)) }
+        if state == "pausing+fourth" { _ = try change.apply(untouched, at: t0 + .seconds(36)) }
         return change
     }
 
@@ -312,7 +312,7 @@ enum MachineChangeTable {
         case ("changed", ""), ("changed", "ours"), ("changed", "starting"): return (.changed(machine: machine()), soon)
         case ("changed", "untouched"): return (.changed(machine: machine(instance: "m1-1", operation: "")), soon)
         case ("changed", "untouchedDue"):
-            return (.changed(machine: machine(instance: "m1-1", operation: "")), .seconds(36))
+            return (.changed(machine: machine(instance: "m1-1", operation: "")), .seconds(41))
         case ("changed", "foreign"): return (.changed(machine: machine(instance: "m1-9", operation: "other/1")), soon)
         case ("changed", "healthy"): return (.changed(machine: machine(state: "started")), soon)
         case ("created", ""): return (.created(machine: machine(), lease: lease), soon)
@@ -335,7 +335,7 @@ enum MachineChangeTable {
         case ("released", ""): return (.released, soon)
         case ("woke", ""): return (.woke, soon)
         case ("woke", "early"): return (.woke, .milliseconds(999))
-        case ("woke", "due"): return (.woke, .seconds(36))
+        case ("woke", "due"): return (.woke, .seconds(41))
         case ("woke", "late"): return (.woke, late)
         case ("abandon", ""): return (.abandon, soon)
         default: throw UnknownName(name: name)

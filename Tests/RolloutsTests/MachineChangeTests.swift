@@ -121,12 +121,12 @@ import Testing
     /// Two wakes for one lease (one from before the update, one from after it) must not refresh it twice.
     @Test func `a lease is refreshed once however often it is due`() throws {
         var change = try MachineChangeTable.change(in: "starting")
-        let due = MachineChangeTable.t0 + .seconds(36)
+        let due = MachineChangeTable.t0 + .seconds(41)
         #expect(try change.apply(.woke, at: due) == [.refreshLease(MachineChangeTable.lease)])
         #expect(try change.apply(.woke, at: due) == [])
         let refreshed = Lease(nonce: "n1", expiresAt: due + .seconds(60))
-        #expect(try change.apply(.leased(lease: refreshed), at: due) == [.wake(at: due + .seconds(35))])
-        #expect(try change.apply(.woke, at: due + .seconds(35)) == [.refreshLease(refreshed)])
+        #expect(try change.apply(.leased(lease: refreshed), at: due) == [.wake(at: due + .seconds(40))])
+        #expect(try change.apply(.woke, at: due + .seconds(40)) == [.refreshLease(refreshed)])
     }
 }
 

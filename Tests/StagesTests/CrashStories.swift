@@ -107,7 +107,10 @@ import Testing
                 try simulation.go()
                 try simulation.settle()
                 let complaints = complaints(simulation, story)
-                #expect(complaints.isEmpty, "killed after event \(whole.history.count) in \(state), seed \(seed)")
+                #expect(
+                    complaints.isEmpty,
+                    "killed after event \(whole.history.count) in \(state), seed \(seed): \(simulation.run.report?.headline ?? "") \(simulation.calls)"
+                )
             }
             killed += 1
         }

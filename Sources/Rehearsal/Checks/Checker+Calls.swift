@@ -7,7 +7,9 @@ internal import Model
 /// What is sent to the platform, what comes of it there, and what a process hears of it.
 extension Checker {
     /// A call leaves a process.
-    mutating func sends(_ call: PlatformCall, _ action: ActionID, _ who: Who, _ world: World) {
+    ///
+    /// - Parameter knownAt: the instant that the run's last list showed when it decided on the call.
+    mutating func sends(_ call: PlatformCall, _ action: ActionID, knownAt: Timestamp, _ who: Who, _ world: World) {
         switch call {
         case .app, .machines, .observe, .machine, .refreshLease, .secretNames, .createRelease, .releases, .versions,
             .lease:
@@ -30,7 +32,7 @@ extension Checker {
             goesBack(config, name(id, world), who)
         case .create(let name, _, let config, _, _):
             repeats(config, name, action, who)
-            adds(name, config.processGroup, who)
+            adds(name, config.processGroup, who, asOf: knownAt)
             goesBack(config, name, who)
         case .destroy(let id, let nonce):
             touches(id, "destroys", who, world)
@@ -71,11 +73,14 @@ extension Checker {
         facts[who.ordinal]?.open[action] = operation
     }
 
-    private mutating func adds(_ name: String, _ group: ProcessGroup, _ who: Who) {
+    /// - Parameter time: machines that came later don't count: a run that slept after its decision did not know of them,
+    ///   and the platform refuses the name. A creation that is done all the same is held against all machines.
+    private mutating func adds(_ name: String, _ group: ProcessGroup, _ who: Who, asOf time: Timestamp) {
         guard who.kind == .deploy, !isRollingBack(who) else { return }
         let hasMachines = standings.contains { id, standing in
             // What a rival makes at the same time is the rival's concern.
-            standing.exists && standing.isManaged && standing.group == group && makers[id].map(isOver) ?? true
+            standing.exists && standing.isManaged && standing.group == group && standing.firstSeen <= time
+                && makers[id].map { $0 != who.run && isOver($0) } ?? true
         }
         if hasMachines {
             complain(.emptyListIsNoFirstDeploy, "\(who.name) creates \(name), and group \(group) has machines")
@@ -152,6 +157,7 @@ extension Checker {
     private mutating func created(
         _ machine: WorldMachine, _ who: Who, _ sentAt: Timestamp, _ world: World
     ) {
+        adds(machine.name, machine.config.processGroup, who, asOf: now)
         makers[machine.id] = who.run
         installed[who.run, default: [:]][machine.id] = machine.instance
         changed(machine.id, world)

@@ -123,7 +123,7 @@ struct Checker: Sendable {
             if old.instance == machine.instance {
                 standing.look(machine)
             } else {
-                standing = Standing(machine, at: now)
+                standing = Standing(machine, at: now, firstSeen: old.firstSeen)
             }
             if old.isAvailable == standing.isAvailable {
                 standing.since = old.since

@@ -15,13 +15,16 @@ struct Standing: Sendable {
     /// Serves, or would at the first request.
     private(set) var isAvailable = false
     private(set) var exists = true
+    let firstSeen: Timestamp
     /// When it last began or ceased to be available.
     var since: Timestamp
     /// Whether it ceased to be because a run changed it.
     var isTakenAway = false
 
-    init(_ machine: WorldMachine, at now: Timestamp) {
+    /// - Parameter firstSeen: when the machine was first seen, where it had another version then.
+    init(_ machine: WorldMachine, at now: Timestamp, firstSeen: Timestamp? = nil) {
         since = now
+        self.firstSeen = firstSeen ?? now
         instance = machine.instance
         let config = machine.config
         isManaged = config.metadata["fly_platform_version"] == "v2"

@@ -33,7 +33,7 @@ extension Engine {
         }
         processes[index].openCalls[action] = number
         calls.append(open)
-        checker.sends(call, action, processes[index].who, world)
+        checker.sends(call, action, knownAt: processes[index].knownAt, processes[index].who, world)
         tell(.call, index) { "-> \($0.describe(call))\($0.faultText(open.fault))" }
         depart(number)
     }
