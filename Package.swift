@@ -86,7 +86,7 @@ let package = Package(
         room("GitHub", ["HTTPTransport", "Model", "Ports"]),
         room("Images", ["HTTPTransport", "Model", crypto]),
         room("Journals", ["CPostgres", "Model", grdb, crypto]),
-        room("Notifications", ["HTTPTransport", "Model", "Ports", mustache]),
+        room("Notifications", ["HTTPTransport", "Model", "Ports", mustache, crypto]),
         // The local Fly: FlyWorld behind HTTP, with real processes.
         .target(name: "CIsolation"),
         room("FlySimulator", ["CIsolation", "FlyWorld", "Model", crypto, hummingbird] + nio),

@@ -49,9 +49,14 @@ package struct AirbossCommand: AsyncParsableCommand {
         } catch let error as StateError {
             report(error.asAirbossError)
         } catch {
+            if exitCode(for: error) != .success {
+                job?.annotate(.error, title: "Airboss was not started", [message(for: error)])
+            }
             exit(withError: error)
         }
     }
+
+    private static var job: ActionsJob? { ActionsJob(ProcessInfo.processInfo.environment) }
 
     private static func report(_ error: AirbossError) -> Never {
         let wantsJSON =
@@ -63,11 +68,15 @@ package struct AirbossCommand: AsyncParsableCommand {
                 "hint": .string(error.hint), "location": .string(error.location),
                 "exit_code": .integer(Int64(error.code.exitCode.rawValue)),
             ]
-            StandardStreams.output(document.text() + "\n")
+            StandardStreams.output(document.redacted.lineText + "\n")
         }
         let place = error.location.isEmpty ? "" : error.location + ": "
-        StandardStreams.error("airboss: \(place)\(error.message)\n")
-        for line in error.hint.split(separator: "\n") { StandardStreams.error("  \(line)\n") }
+        let lines = "\(place)\(error.message)".split(whereSeparator: \.isNewline).map { TerminalText.line(String($0)) }
+        StandardStreams.error("airboss: \(lines.joined(separator: "\n"))\n")
+        for line in error.hint.split(separator: "\n") {
+            StandardStreams.error("  \(TerminalText.line(String(line)))\n")
+        }
+        job?.annotate(.error, title: "Airboss did not begin", lines + [error.hint])
         Glibc.exit(error.code.exitCode.rawValue)
     }
 }

@@ -60,7 +60,9 @@ struct GlobalOptions: ParsableArguments {
     }
 
     func load(_ pipeline: String) throws(AirbossError) -> PipelineContext {
-        try PipelineContext(named: pipeline, in: pipelinesFolder, environment: environment)
+        let context = try PipelineContext(named: pipeline, in: pipelinesFolder, environment: environment)
+        job?.mask(context.knownSecrets)
+        return context
     }
 
     /// Opens the store that the flag, the environment, or the pipeline names, in this order.
@@ -118,8 +120,11 @@ extension GlobalOptions {
     /// What shows a run: redrawn in place on a terminal, lines elsewhere, JSON on request.
     func makeView() -> any RunView {
         switch output {
-        case .json: return JSONRunView()
+        case .json:
+            if let job { return ActionsRunView(job, document: JSONRunView()) }
+            return JSONRunView()
         case .text:
+            if let job { return ActionsRunView(job) }
             let isPlain = noColor || environment["TERM"] == "dumb" || verbose || !StandardStreams.isErrorTerminal
             return isPlain ? PlainRunView() : LiveRunView(usesColor: usesColor)
         }

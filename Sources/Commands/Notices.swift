@@ -40,7 +40,7 @@ private struct KeptNotice {
         order = try? JSONDecoder().decode(NoticeOrder.self, from: notice.payload)
     }
 
-    var pipeline: String? { order?.report.pipeline }
+    var pipeline: String? { order?.pipeline }
 
     var state: String {
         if notice.sentAt != nil { return "sent" }
@@ -53,7 +53,8 @@ private struct KeptNotice {
             "key": .string(notice.key), "channel": .string(notice.channel),
             "run": notice.run.map { .string($0.rawValue) } ?? .null,
             "pipeline": pipeline.map(JSONValue.string) ?? .null,
-            "outcome": order.map { .string($0.report.outcome.rawValue) } ?? .null, "state": .string(state),
+            "outcome": order?.report.map { .string($0.outcome.rawValue) } ?? .null,
+            "tells": order.map { .string($0.tells) } ?? .null, "state": .string(state),
             "attempts": .integer(Int64(notice.attempts)), "queued_at": .string(notice.enqueuedAt.description),
             "next_attempt_at": notice.nextAttemptAt.map { .string($0.description) } ?? .null,
             "sent_at": notice.sentAt.map { .string($0.description) } ?? .null,
@@ -105,7 +106,7 @@ struct NoticesListCommand: AsyncParsableCommand {
             for kept in notices {
                 table.add([
                     kept.notice.run?.rawValue ?? "-", kept.notice.channel, kept.pipeline ?? "?",
-                    kept.order?.report.outcome.rawValue ?? "?", kept.state, String(kept.notice.attempts),
+                    kept.order?.tells ?? "?", kept.state, String(kept.notice.attempts),
                     kept.notice.enqueuedAt.description, kept.notice.lastError.map(TerminalText.line) ?? "",
                 ])
             }

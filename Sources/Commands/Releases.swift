@@ -54,7 +54,7 @@ struct ReleasesCommand: AsyncParsableCommand {
                 ]
             }
             let document: JSONValue = ["schema": 1, "releases": .array(list)]
-            StandardStreams.output(document.text(pretty: true) + "\n")
+            StandardStreams.output(document.redacted.text(pretty: true) + "\n")
         case .text:
             guard !releases.isEmpty else {
                 StandardStreams.output("No releases of \(context.pipeline.app) yet.\n")

@@ -42,7 +42,7 @@ struct RunsCommand: AsyncParsableCommand {
         switch options.output {
         case .json:
             let document: JSONValue = ["schema": 1, "runs": .array(runs.map(RunsCommand.json))]
-            StandardStreams.output(document.text(pretty: true) + "\n")
+            StandardStreams.output(document.redacted.text(pretty: true) + "\n")
         case .text:
             guard !runs.isEmpty else {
                 StandardStreams.output("No runs yet.\n")

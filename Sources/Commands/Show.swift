@@ -46,7 +46,7 @@ struct ShowCommand: AsyncParsableCommand {
                 for entry in journal.entries { list.append(try JSONValue(parsing: entry.payload)) }
                 document["events"] = .array(list)
             }
-            StandardStreams.output(document.text(pretty: true) + "\n")
+            StandardStreams.output(document.redacted.text(pretty: true) + "\n")
         case .text:
             if let finished {
                 StandardStreams.output(
@@ -69,7 +69,7 @@ struct ShowCommand: AsyncParsableCommand {
             }
             if events {
                 for entry in journal.entries {
-                    StandardStreams.output(String(decoding: entry.payload, as: UTF8.self) + "\n")
+                    StandardStreams.output(try JSONValue(parsing: entry.payload).redacted.lineText + "\n")
                 }
             }
         }

@@ -3,8 +3,10 @@
 
 internal import ArgumentParser
 internal import GitHistory
+internal import HTTPTransport
 internal import Journals
 internal import Model
+internal import Notifications
 internal import PipelineFiles
 internal import Windows
 
@@ -46,12 +48,13 @@ struct WindowAnnounceCommand: AsyncParsableCommand {
         let desk = try await MaintenanceDesk(pipeline, options)
         let (live, rules) = (desk.live, desk.live.rules)
         let window = try await desk.records.announce(
-            from: WindowTime.instant(from, in: rules), to: WindowTime.instant(to, in: rules), reason: reason,
+            from: WindowTime.instant(from, in: rules), to: WindowTime.instant(to, in: rules),
+            reason: Redactor.redact(reason),
             by: desk.actor, at: desk.now, policy: desk.policy, rules: rules)
         let isOpenAnyway = live.window.timeline(from: window.from, to: window.to, rules: rules)
             .allSatisfy(\.isOpen)
-        desk.show(
-            Maintenance(window),
+        await desk.show(
+            Maintenance(window), .announced, opensWindow: !isOpenAnyway,
             [
                 "Announced: maintenance from \(rules.described(window.from)) to \(rules.described(window.to)).",
                 isOpenAnyway
@@ -84,7 +87,7 @@ struct WindowWithdrawCommand: AsyncParsableCommand {
                 hint: "close it after a good deploy: airboss window close \(pipeline) \(maintenance.window.id)")
         }
         try await desk.records.record(.withdrawn, of: maintenance, by: desk.actor, at: desk.now)
-        desk.show(maintenance, ["Withdrawn: \(TerminalText.line(maintenance.window.reason)). It opens nothing."])
+        await desk.show(maintenance, .withdrawn, ["Withdrawn: \(TerminalText.line(maintenance.window.reason)). It opens nothing."])
     }
 }
 
@@ -110,7 +113,7 @@ struct WindowCloseCommand: AsyncParsableCommand {
             throw refusal(maintenance)
         }
         try await desk.records.record(.closed, of: maintenance, by: desk.actor, at: desk.now)
-        desk.show(maintenance, ["Closed: \(TerminalText.line(maintenance.window.reason))."])
+        await desk.show(maintenance, .closed, ["Closed: \(TerminalText.line(maintenance.window.reason))."])
     }
 
     private func refusal(_ maintenance: Maintenance) -> AirbossError {
@@ -138,6 +141,7 @@ private struct MaintenanceDesk {
     let live: LiveWindow
     let policy: MaintenancePolicy
     let records: MaintenanceRecords
+    let context: PipelineContext
     let actor: String
     let now = Timestamp.fromSystemClock()
     let options: GlobalOptions
@@ -152,7 +156,7 @@ private struct MaintenanceDesk {
                 hint: "add to its window: maintenance: { notice: 24h }",
                 location: context.pipeline.window?.timeZone.location.description ?? "")
         }
-        (self.live, self.policy, self.options) = (live, policy, options)
+        (self.live, self.policy, self.options, self.context) = (live, policy, options, context)
         records = MaintenanceRecords(store: try await options.openStore(for: context), pipeline: context.pipeline)
         // Without a repository the shell's user is named.
         let repository = try? await GitRepository.open(at: context.repositoryPath())
@@ -187,15 +191,73 @@ private struct MaintenanceDesk {
             hint: list.isEmpty ? "announce one: airboss window announce" : list.joined(separator: "\n"))
     }
 
-    func show(_ maintenance: Maintenance, _ lines: [String]) {
+    /// Prints what was done, once it was told to whoever the pipeline names.
+    func show(
+        _ maintenance: Maintenance, _ deed: MaintenanceNotice.Deed, opensWindow: Bool = false, _ lines: [String]
+    ) async {
+        let told = await tell(maintenance, deed, opensWindow: opensWindow)
         switch options.output {
         case .json:
             let document: JSONValue = [
                 "schema": 1,
                 "maintenance": WindowView.json(maintenance, opens: live.isAnnouncedInTime(maintenance)),
+                "notices": .array(
+                    told.map { channel, problem in
+                        [
+                            "channel": .string(channel.rawValue), "sent": .bool(problem == nil),
+                            "error": problem.map(JSONValue.string) ?? .null,
+                        ]
+                    }),
             ]
             StandardStreams.output(document.text(pretty: true) + "\n")
-        case .text: StandardStreams.output(lines.joined(separator: "\n") + "\n")
+        case .text:
+            var lines = lines
+            let sent = told.filter { $0.problem == nil }.map(\.channel.rawValue)
+            if !sent.isEmpty { lines.append("Told by \(sent.joined(separator: ", ")).") }
+            for (channel, problem) in told {
+                guard let problem else { continue }
+                lines.append(
+                    "Not told by \(channel.rawValue): \(problem). The next run tries again, or: "
+                        + "airboss notices resend \(context.pipeline.name)")
+            }
+            StandardStreams.output(lines.joined(separator: "\n") + "\n")
         }
+    }
+
+    /// Tells people over every channel of the pipeline that they read; what can't be told waits in the outbox.
+    ///
+    /// What was recorded stands however that goes: nobody withdraws maintenance because a mail server was down.
+    private func tell(
+        _ maintenance: Maintenance, _ deed: MaintenanceNotice.Deed, opensWindow: Bool
+    ) async -> [(channel: NoticeOrder.Channel, problem: String?)] {
+        var problems: [String] = []
+        let channels: NoticeChannels
+        do {
+            // As for a rollback: a channel whose variables are not set here is named, and no reason to fail.
+            channels = try context.noticeChannels(of: .rollback) { problems.append($0) }
+        } catch {
+            channels = NoticeChannels()
+            problems.append(error.message)
+        }
+        for problem in problems { StandardStreams.error("warning: \(TerminalText.line(problem))\n") }
+        let window = maintenance.window
+        let notice = MaintenanceNotice(
+            deed: deed, id: window.id, pipeline: context.pipeline.name, app: context.pipeline.app, from: window.from,
+            to: window.to, fromWords: live.rules.described(window.from), toWords: live.rules.described(window.to),
+            reason: window.reason, actor: actor, at: now, opensWindow: opensWindow, runURL: context.runURL)
+        let http = HTTPClient(.init(userAgent: "airboss/\(Version.current)"))
+        let sender = NoticeSender(
+            channels: channels, http: http, mail: MailTransport(), outbox: StoredOutbox(store: records.store))
+        var told: [(channel: NoticeOrder.Channel, problem: String?)] = []
+        for channel in channels.available where channel.isForPeople {
+            let answer = await sender.answer(NoticeOrder(channel: channel, maintenance: notice), at: now)
+            if case .failed(let failure) = answer {
+                told.append((channel, TerminalText.line(failure.text)))
+            } else {
+                told.append((channel, nil))
+            }
+        }
+        await http.shutdown()
+        return told
     }
 }

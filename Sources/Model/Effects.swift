@@ -152,36 +152,6 @@ package enum LedgerEntry: Hashable, Codable, Sendable {
     case mark(number: ReleaseNumber, state: ReleaseRecord.State)
 }
 
-/// A notice to be sent over one channel of the pipeline.
-package struct NoticeOrder: Hashable, Codable, Sendable {
-    package enum Channel: String, Codable, Sendable, CaseIterable {
-        case summary, email, slack
-        /// The record of a deployment on GitHub.
-        case deployment
-        /// The incident issue on GitHub.
-        case issue
-    }
-    package var channel: Channel
-    /// 1 for the first try.
-    package var attempt: Int
-    /// Only put into the outbox, for the next run to send: an interrupted run has no time to wait for a server.
-    package var isDeferred: Bool
-    /// Whether the run is only about to change the app; nil is false. Nobody waits for such a notice, and it is not
-    /// kept: what comes too late is not worth telling.
-    package var isOpening: Bool?
-    package var report: RunReport
-
-    package init(
-        channel: Channel, attempt: Int, isDeferred: Bool = false, isOpening: Bool? = nil, report: RunReport
-    ) {
-        self.isOpening = isOpening
-        self.channel = channel
-        self.attempt = attempt
-        self.isDeferred = isDeferred
-        self.report = report
-    }
-}
-
 /// A held lease.
 package struct Lease: Hashable, Codable, Sendable {
     package var nonce: LeaseNonce
@@ -317,11 +287,14 @@ package struct WindowAnswer: Hashable, Codable, Sendable {
     package var closes: Timestamp?
     /// By what it is told whether a deploy would be over before it closes; nil where that is not asked for.
     package var forecast: FinishForecast?
+    /// `nextOpen` on the clocks of the window's zone, for people; nil where it is not known.
+    package var nextOpenWords: String?
 
     package init(
         isOpen: Bool, rule: String, nextOpen: Timestamp? = nil, closes: Timestamp? = nil,
-        forecast: FinishForecast? = nil
+        forecast: FinishForecast? = nil, nextOpenWords: String? = nil
     ) {
+        self.nextOpenWords = nextOpenWords
         self.isOpen = isOpen
         self.rule = rule
         self.nextOpen = nextOpen

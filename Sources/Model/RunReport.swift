@@ -107,6 +107,13 @@ package struct RunReport: Hashable, Codable, Sendable {
     package var warnings: [String]
     package var url: String
     package var runURL: String
+    /// Set where people's approval is wanted.
+    package var approval: ApprovalWanted?
+    /// Set where the window refused the run.
+    package var opening: WindowOpening?
+
+    /// Whether the run goes on: it waits for people. Then the outcome means nothing yet.
+    package var isUnderWay: Bool { approval?.until != nil }
 
     package init(
         run: RunID, kind: RunKind, pipeline: String, app: AppName, outcome: RunOutcome, exitCode: Int32,
@@ -114,8 +121,11 @@ package struct RunReport: Hashable, Codable, Sendable {
         image: String = "", release: ReleaseNumber? = nil, previousRelease: ReleaseNumber? = nil,
         startedAt: Timestamp, finishedAt: Timestamp, stages: [StageReport] = [], overrides: [Override] = [],
         healthStatus: String = "", timeToRestore: Duration? = nil, divergence: [String] = [],
-        nextSteps: [String] = [], warnings: [String] = [], url: String = "", runURL: String = ""
+        nextSteps: [String] = [], warnings: [String] = [], url: String = "", runURL: String = "",
+        approval: ApprovalWanted? = nil, opening: WindowOpening? = nil
     ) {
+        self.approval = approval
+        self.opening = opening
         self.run = run
         self.kind = kind
         self.pipeline = pipeline

@@ -11,6 +11,26 @@ package struct NoticeContent: Hashable, Sendable {
         case good, warning, bad, neutral
     }
 
+    /// What a notice tells, in a word that programs may rely on (docs/notices.md).
+    package enum Kind: String, Sendable, CaseIterable {
+        case success
+        case failure
+        case refused
+        /// Refused by the deployment window; it says when that opens.
+        case windowClosed = "window_closed"
+        case approvalWanted = "approval_wanted"
+        /// A deployment failed, and Airboss went back by itself.
+        case rolledBack = "rolled_back"
+        /// A person went back.
+        case rollback
+        case rollbackFailed = "rollback_failed"
+        case notStarted = "not_started"
+        case interrupted
+        case maintenanceAnnounced = "maintenance_announced"
+        case maintenanceWithdrawn = "maintenance_withdrawn"
+        case maintenanceClosed = "maintenance_closed"
+    }
+
     package struct Fact: Hashable, Sendable {
         package var label: String
         package var value: String
@@ -42,6 +62,7 @@ package struct NoticeContent: Hashable, Sendable {
         package var isCommand: Bool
     }
 
+    package var kind: Kind
     package var tone: Tone
     package var symbol: String
     /// `Production Deployment Failed`.
@@ -58,6 +79,8 @@ package struct NoticeContent: Hashable, Sendable {
     package var appURL: String?
     package var runURL: String?
     package var run: String
+    /// What it is about, for the small print: `run 01K…`.
+    package var about: String
     package var finished: String
 
     /// The subject of an e-mail: `🚨 Production Deployment Failed`.
@@ -65,14 +88,22 @@ package struct NoticeContent: Hashable, Sendable {
 }
 
 extension NoticeContent {
+    package init(_ subject: NoticeOrder.Subject) {
+        switch subject {
+        case .run(let report): self.init(report)
+        case .maintenance(let notice): self.init(notice)
+        }
+    }
+
     /// Puts a report into words. Secrets are removed first, whatever their source.
     package init(_ original: RunReport) {
         let report = Redactor.redact(original)
         let environment = NoticeContent.environment(pipeline: report.pipeline, app: report.app)
-        let title = NoticeContent.title(report.outcome, report.kind)
+        let title = NoticeContent.title(report)
         let runURL = NoticeText.link(report.runURL)
+        let run = NoticeText.line(report.run.rawValue)
         self.init(
-            tone: title.tone, symbol: title.symbol, title: environment + " " + title.words,
+            kind: title.kind, tone: title.tone, symbol: title.symbol, title: environment + " " + title.words,
             headline: NoticeText.line(report.headline), app: NoticeText.line(report.app.rawValue),
             environment: environment, facts: NoticeContent.facts(report),
             stages: report.stages.filter { $0.stage != .notify || $0.state == .failed }.map(NoticeContent.stage),
@@ -84,7 +115,7 @@ extension NoticeContent {
             divergence: report.divergence.compactMap { NoticeText.optionalLine($0) },
             nextSteps: report.nextSteps.compactMap(NoticeContent.step),
             warnings: report.warnings.compactMap { NoticeText.optionalLine($0) },
-            appURL: NoticeText.link(report.url), runURL: runURL, run: NoticeText.line(report.run.rawValue),
+            appURL: NoticeText.link(report.url), runURL: runURL, run: run, about: "run " + run,
             finished: NoticeText.time(report.finishedAt))
     }
 
@@ -102,22 +133,42 @@ extension NoticeContent {
         return words.map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined(separator: " ")
     }
 
-    private static func title(_ outcome: RunOutcome, _ kind: RunKind) -> (tone: Tone, symbol: String, words: String) {
+    private struct Title {
+        var kind: Kind
+        var tone: Tone
+        var symbol: String
+        var words: String
+
+        init(_ kind: Kind, _ tone: Tone, _ symbol: String, _ words: String) {
+            (self.kind, self.tone, self.symbol, self.words) = (kind, tone, symbol, words)
+        }
+    }
+
+    private static func title(_ report: RunReport) -> Title {
         let noun =
-            switch kind {
+            switch report.kind {
             case .deploy, .promote: "Deployment"
             case .rollback: "Rollback"
             case .recover: "Recovery"
             }
-        return switch (outcome, kind) {
-        case (.verified, .rollback): (.warning, "⚠️", "Rollback Executed")
-        case (.verified, .deploy), (.verified, .promote), (.verified, .recover): (.good, "✅", noun + " Successful")
-        case (.rolledBack, .recover): (.warning, "⚠️", "Rollback Executed")
-        case (.rolledBack, .deploy), (.rolledBack, .promote), (.rolledBack, .rollback): (.bad, "🚨", noun + " Failed")
-        case (.needsHuman, _): (.bad, "🚨", noun + " Failed")
-        case (.refused, _): (.neutral, "⛔", noun + " Refused")
-        case (.unavailable, _): (.warning, "⚠️", noun + " Not Started")
-        case (.interrupted, _): (.warning, "⚠️", noun + " Interrupted")
+        if report.isUnderWay || report.outcome == .refused && report.approval?.isAllThatLacks == true {
+            return Title(.approvalWanted, .warning, "✋", noun + " Needs Approval")
+        }
+        let wentBack = report.stages.contains { $0.stage == .rollback && $0.state == .failed }
+        return switch (report.outcome, report.kind) {
+        case (.verified, .rollback): Title(.rollback, .warning, "⚠️", "Rollback Executed")
+        case (.verified, .deploy), (.verified, .promote), (.verified, .recover):
+            Title(.success, .good, "✅", noun + " Successful")
+        case (.rolledBack, .recover): Title(.rolledBack, .warning, "⚠️", "Rollback Executed")
+        case (.rolledBack, .deploy), (.rolledBack, .promote), (.rolledBack, .rollback):
+            Title(.rolledBack, .bad, "🚨", noun + " Failed")
+        case (.needsHuman, _) where wentBack || report.kind == .rollback:
+            Title(.rollbackFailed, .bad, "🚨", "Rollback Failed")
+        case (.needsHuman, _): Title(.failure, .bad, "🚨", noun + " Failed")
+        case (.refused, _):
+            Title(report.opening == nil ? .refused : .windowClosed, .neutral, "⛔", noun + " Refused")
+        case (.unavailable, _): Title(.notStarted, .warning, "⚠️", noun + " Not Started")
+        case (.interrupted, _): Title(.interrupted, .warning, "⚠️", noun + " Interrupted")
         }
     }
 
@@ -130,7 +181,16 @@ extension NoticeContent {
         }
         if let commit = report.commit { add("Commit", commit.short, note: report.subject, isCode: true) }
         add("Reason", report.reason)
-        add(report.kind == .rollback ? "Rolled back by" : "Deployed by", report.actor)
+        let hasDeployed = report.outcome != .refused && report.outcome != .unavailable
+        add(!hasDeployed ? "Asked by" : report.kind == .rollback ? "Rolled back by" : "Deployed by", report.actor)
+        if let wanted = report.approval {
+            add("Approvals", "\(wanted.needed) needed", note: wanted.found)
+            if let until = wanted.until { add("Waits until", NoticeText.time(until)) }
+        }
+        if let opening = report.opening {
+            let time = opening.opensAt.map(NoticeText.time)
+            add("Window opens", opening.words ?? time ?? "never again", note: opening.words == nil ? nil : time)
+        }
         if let release = report.release {
             add("Version", release.description, note: report.previousRelease.map { "before: \($0)" })
         } else if let previous = report.previousRelease {

@@ -47,7 +47,20 @@ package struct NoticeChannels: Sendable {
         }
     }
 
+    /// A receiver of signed JSON.
+    package struct Webhook: Sendable {
+        package var url: String
+        /// What the signature is made with; the receiver has the same.
+        package var secret: String
+
+        package init(url: String, secret: String) {
+            self.url = url
+            self.secret = secret
+        }
+    }
+
     package var email: Email?
+    package var webhook: Webhook?
     /// The webhook's address: a secret, since whoever has it may post.
     package var slackWebhook: String?
     /// The file that `GITHUB_STEP_SUMMARY` names.
@@ -57,8 +70,11 @@ package struct NoticeChannels: Sendable {
     /// Whether failures are kept on GitHub as an incident issue.
     package var keepsIncidents = false
 
-    package init(email: Email? = nil, slackWebhook: String? = nil, summaryPath: String? = nil) {
+    package init(
+        email: Email? = nil, slackWebhook: String? = nil, webhook: Webhook? = nil, summaryPath: String? = nil
+    ) {
         self.email = email
+        self.webhook = webhook
         self.slackWebhook = slackWebhook
         self.summaryPath = summaryPath
     }
@@ -84,18 +100,12 @@ package struct NoticeSender: NoticePort {
         self.outbox = outbox
     }
 
-    /// By which a receiver and the outbox drop doubles.
-    package static func key(_ order: NoticeOrder) -> String {
-        order.report.run.rawValue + "/" + order.channel.rawValue
-    }
-
     /// Sends one notice, having kept it first; `.done`, or `.failed` with whether trying again may help in its code
     /// (`unavailable`, `timedOut` and `rateLimited` may).
     package func answer(_ order: NoticeOrder, at now: Timestamp) async -> Answer {
         if order.isOpening == true { return await open(order) }
-        let key = NoticeSender.key(order)
-        var kept = order
-        kept.report = Redactor.redact(order.report)
+        let key = order.key
+        let kept = Redactor.redact(order)
         // The outbox is a second chance: without it the notice still goes out now.
         try? await outbox?.keep(kept, key: key, at: now)
         if order.isDeferred { return .done }
@@ -116,30 +126,43 @@ package struct NoticeSender: NoticePort {
     }
 
     private func open(_ order: NoticeOrder) async -> Answer {
-        guard order.channel == .deployment, let github else { return .done }
-        return await github.openDeployment(of: Redactor.redact(order.report)).map { .failed(failure: $0) } ?? .done
+        guard order.channel == .deployment, let github, let report = order.report else { return .done }
+        return await github.openDeployment(of: Redactor.redact(report)).map { .failed(failure: $0) } ?? .done
     }
 
     private func send(_ order: NoticeOrder, at now: Timestamp) async -> Failure? {
-        let content = NoticeContent(order.report)
+        let content = NoticeContent(order.subject)
         switch order.channel {
         case .summary:
             guard let path = channels.summaryPath else { return notSetUp("GITHUB_STEP_SUMMARY") }
             return await StepSummary.append(NoticeRenderer.markdown(content), to: path)
         case .email:
             guard let email = channels.email else { return notSetUp("notify.email") }
-            return await sendMail(content, key: NoticeSender.key(order), over: email, at: now)
+            return await sendMail(content, key: order.key, over: email, at: now)
         case .slack:
             guard let webhook = channels.slackWebhook else { return notSetUp("notify.slack") }
-            return await post(SlackMessage.json(content), key: NoticeSender.key(order), to: webhook)
+            return await post(SlackMessage.json(content), headers: ["x-airboss-notice": order.key], to: webhook)
+        case .webhook:
+            guard let webhook = channels.webhook else { return notSetUp("notify.webhook") }
+            let message = WebhookMessage.json(order, content)
+            return await post(
+                message,
+                headers: WebhookMessage.headers(
+                    for: Data(message.text().utf8), key: order.key, secret: webhook.secret, at: now), to: webhook.url)
         case .deployment:
             guard let github else { return notSetUp("notify.github.deployment") }
-            return await github.recordDeployment(of: order.report)
+            guard let report = order.report else { return nothingToRecord }
+            return await github.recordDeployment(of: report)
         case .issue:
             guard let github else { return notSetUp("notify.github.issue_on_failure") }
+            guard let report = order.report else { return nothingToRecord }
             return await github.keepIncident(
-                of: order.report, title: "\(content.subject): \(content.app)", body: NoticeRenderer.markdown(content))
+                of: report, title: "\(content.subject): \(content.app)", body: NoticeRenderer.markdown(content))
         }
+    }
+
+    private var nothingToRecord: Failure {
+        Failure(.invalid, "GitHub keeps a record of runs only")
     }
 
     private func notSetUp(_ name: String) -> Failure {
@@ -199,18 +222,20 @@ package struct NoticeSender: NoticePort {
         return "airboss@" + host
     }
 
-    // MARK: Slack
+    // MARK: Webhooks
 
     /// How much of a refusal is read and shown.
     private static let maxRefusalBytes = 4096
     private static let maxShownCharacters = 120
 
-    private func post(_ message: JSONValue, key: String, to webhook: String) async -> Failure? {
-        let request = HTTPRequest(
-            "POST", webhook,
-            headers: ["content-type": "application/json; charset=utf-8", "x-airboss-notice": key],
-            body: .bytes(Data(message.text().utf8)), timeouts: HTTPTimeouts(total: .seconds(30)),
-            maxBodyBytes: NoticeSender.maxRefusalBytes)
+    /// Posts without following redirects: what is told, and its signature, is for the one that was named.
+    private func post(_ message: JSONValue, headers: HTTPHeaders, to webhook: String) async -> Failure? {
+        var headers = headers
+        headers["content-type"] = "application/json; charset=utf-8"
+        var request = HTTPRequest(
+            "POST", webhook, headers: headers, body: .bytes(Data(message.text().utf8)),
+            timeouts: HTTPTimeouts(total: .seconds(30)), maxBodyBytes: NoticeSender.maxRefusalBytes)
+        request.urlIsSecret = true
         do throws(HTTPError) {
             let response = try await http.send(request)
             if (200..<300).contains(response.status) { return nil }

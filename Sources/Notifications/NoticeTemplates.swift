@@ -156,7 +156,7 @@ enum NoticeTemplates {
         {{/appURL}}
 
         --\u{20}
-        Sent by Airboss for the run {{run}}, {{finished}}
+        Sent by Airboss for the {{about}}, {{finished}}
 
         """
 }

@@ -5,19 +5,42 @@ package import Model
 
 /// Removes secrets from text that came from git, GitHub or a machine before people are shown it.
 ///
-/// Four nets, from the certain to the likely: private keys, credentials in URLs, values of names that mean a secret,
-/// tokens known by how they begin, and words too random to be anything else. What merely looks random (commit ids,
-/// digests, UUIDs, ULIDs) stays. Redacting twice changes nothing.
+/// Nets from the certain to the likely: secrets that this process knows, what the users' own patterns find, private
+/// keys, credentials in URLs, values of names that mean a secret, tokens known by how they begin, and words too random
+/// to be anything else. What merely looks random (commit ids, digests, UUIDs, ULIDs) stays, and so does what the users
+/// allow. Redacting twice changes nothing.
 package enum Redactor {
     /// What stands where a secret stood.
     package static let mark = "[redacted]"
 
     package static func redact(_ text: String) -> String {
+        RedactionRules.apply(to: text, nets)
+    }
+
+    private static func nets(_ text: String) -> String {
         var text = privateKeys(text)
         text = mapWords(text, urls)
         text = Assignments.redact(text)
         text = mapWords(text, KnownTokens.redact)
         return Randomness.redact(text)
+    }
+
+    package static func redact(_ order: NoticeOrder) -> NoticeOrder {
+        var order = order
+        switch order.subject {
+        case .run(let report): order.subject = .run(report: redact(report))
+        case .maintenance(let notice): order.subject = .maintenance(notice: redact(notice))
+        }
+        return order
+    }
+
+    package static func redact(_ notice: MaintenanceNotice) -> MaintenanceNotice {
+        var notice = notice
+        notice.reason = redact(notice.reason)
+        notice.actor = redact(notice.actor)
+        notice.url = redact(notice.url)
+        notice.runURL = redact(notice.runURL)
+        return notice
     }
 
     /// Every text of a report that somebody or something outside wrote.
@@ -34,6 +57,15 @@ package enum Redactor {
         report.warnings = report.warnings.map(redact)
         report.url = redact(report.url)
         report.runURL = redact(report.runURL)
+        if var wanted = report.approval {
+            wanted.found = redact(wanted.found)
+            wanted.how = wanted.how.map(redact)
+            report.approval = wanted
+        }
+        if var opening = report.opening {
+            opening.rule = redact(opening.rule)
+            report.opening = opening
+        }
         for index in report.stages.indices {
             report.stages[index].detail = redact(report.stages[index].detail)
         }

@@ -43,7 +43,7 @@ package enum SlackMessage {
         blocks = Array(blocks.prefix(maxBlocks - 1))
         blocks.append([
             "type": "context",
-            "elements": [plain("Airboss · run \(content.run) · \(content.finished)", maxFieldCharacters)],
+            "elements": [plain("Airboss · \(content.about) · \(content.finished)", maxFieldCharacters)],
         ])
         let fallback = content.subject + " (" + content.app + "): " + content.headline
         return [

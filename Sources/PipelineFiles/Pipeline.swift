@@ -217,6 +217,20 @@ package struct Pipeline: Hashable, Codable, Sendable {
             package var from: EnvironmentText?
         }
 
+        /// A receiver of signed JSON.
+        package struct Webhook: Hashable, Codable, Sendable {
+            package var url: EnvironmentText
+            package var secret: EnvironmentText
+        }
+
+        /// What is a secret in these users' texts, and what only looks like one.
+        package struct Redact: Hashable, Codable, Sendable {
+            /// Regular expressions, each of which compiles and matches no empty text.
+            package var patterns: [String]
+            /// Words that stay.
+            package var allow: [String]
+        }
+
         package struct GitHub: Hashable, Codable, Sendable {
             package var deployment: Bool
             package var issueOnFailure: Bool
@@ -227,7 +241,9 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package var email: Email?
         /// The address of a webhook that understands Slack's messages.
         package var slack: EnvironmentText?
+        package var webhook: Webhook?
         package var github: GitHub
+        package var redact: Redact
     }
 
     package struct State: Hashable, Codable, Sendable {

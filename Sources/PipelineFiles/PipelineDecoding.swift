@@ -297,7 +297,43 @@ private struct PipelineDecoding {
         let record = Pipeline.Notify.GitHub(
             deployment: github.boolean("deployment") ?? false,
             issueOnFailure: github.boolean("issue_on_failure") ?? false, assignees: github.strings("assignees"))
-        return Pipeline.Notify(email: email, slack: slack, github: record)
+        return Pipeline.Notify(
+            email: email, slack: slack, webhook: webhook(reader.reader("webhook", PipelineKeys.webhook)),
+            github: record, redact: redact(reader.reader("redact", PipelineKeys.redact)))
+    }
+
+    private mutating func webhook(_ reader: SectionReader) -> Pipeline.Notify.Webhook? {
+        guard let url = reader.text("url"), let secret = reader.text("secret") else { return nil }
+        if url.variables.isEmpty {
+            checkURL(url, "notify.webhook.url", ["https", "http"])
+            if let problem = Pipeline.Notify.Webhook.problem(withURL: url.source) {
+                fail("notify.webhook.url", problem, "write it with https://")
+            }
+        }
+        if secret.variables.isEmpty {
+            warnLiteralSecret("notify.webhook.secret")
+            if let problem = Pipeline.Notify.Webhook.problem(withSecret: secret.source) {
+                fail("notify.webhook.secret", problem, "draw one: openssl rand -hex 32")
+            }
+        }
+        return Pipeline.Notify.Webhook(url: url, secret: secret)
+    }
+
+    private mutating func redact(_ reader: SectionReader) -> Pipeline.Notify.Redact {
+        let patterns = reader.strings("patterns")
+        for pattern in patterns {
+            do {
+                guard try Regex(pattern).wholeMatch(in: "") != nil else { continue }
+                fail("notify.redact.patterns", "“\(pattern)” matches no text at all", "say what must be there")
+            } catch {
+                fail("notify.redact.patterns", "“\(pattern)” is not a regular expression", "\(error)")
+            }
+        }
+        let allow = reader.strings("allow")
+        for word in allow where word.count < Pipeline.Notify.Redact.minAllowedCharacters {
+            fail("notify.redact.allow", "“\(word)” is too short to be allowed everywhere", "write the whole word")
+        }
+        return Pipeline.Notify.Redact(patterns: patterns, allow: allow)
     }
 
     private mutating func warnLiteralSecret(_ key: String) {

@@ -241,7 +241,27 @@ enum PipelineKeys {
         [
             Key("email", .section(email), "Notices by e-mail."),
             Key("slack", .section(slack), "Notices to Slack or to what understands its webhooks."),
+            Key("webhook", .section(webhook), "Notices as signed JSON to a receiver of your own."),
             Key("github", .section(github), "What is recorded on GitHub."),
+            Key("redact", .section(redact), "What is a secret in your texts, beside what is known as one."),
+        ])
+
+    static let webhook = Section(
+        "notify.webhook",
+        [
+            Key("url", .text(.secret), required: true, "Where the notice is posted: https, or http on this machine."),
+            Key(
+                "secret", .text(.secret), required: true,
+                "What it is signed with (HMAC-SHA-256), at least 16 characters; use ${…}."),
+        ])
+
+    static let redact = Section(
+        "notify.redact",
+        [
+            Key(
+                "patterns", .list(.text(.plain)),
+                "Regular expressions; what one matches is shown and kept nowhere."),
+            Key("allow", .list(.text(.plain)), "Words that stay, whatever they look like; at least 4 characters each."),
         ])
 
     static let email = Section(

@@ -70,8 +70,17 @@ package struct Refusal: Hashable, Codable, Sendable {
     package var outcome: RunOutcome
     package var reason: String
     package var hints: [String]
+    /// Set where people's approval is wanted.
+    package var approval: ApprovalWanted?
+    /// Set where the window is closed.
+    package var opening: WindowOpening?
 
-    package init(_ outcome: RunOutcome, _ reason: String, hints: [String] = []) {
+    package init(
+        _ outcome: RunOutcome, _ reason: String, hints: [String] = [], approval: ApprovalWanted? = nil,
+        opening: WindowOpening? = nil
+    ) {
+        self.approval = approval
+        self.opening = opening
         self.outcome = outcome
         self.reason = reason
         self.hints = hints

@@ -532,6 +532,16 @@ package struct PreValidation: Hashable, Codable, Sendable {
         state = .refused(
             refusal: Refusal(
                 outcome, shown.map { "\($0.gate.rawValue): \($0.detail)" }.joined(separator: "; "),
-                hints: shown.map(\.hint).filter { !$0.isEmpty }))
+                hints: shown.map(\.hint).filter { !$0.isEmpty }, approval: approvalWanted(among: shown)))
+    }
+
+    /// What is asked of people, where approvals are missing; nil where they are not, or could not be looked up.
+    private func approvalWanted(among bad: [GateResult]) -> ApprovalWanted? {
+        guard let rule = request.settings.approvals,
+            let gate = bad.first(where: { $0.gate == .approvals && $0.verdict == .refused })
+        else { return nil }
+        return ApprovalWanted(
+            needed: rule.needed, found: gate.detail, how: gate.hint.isEmpty ? [] : [gate.hint],
+            isAllThatLacks: bad.count == 1)
     }
 }

@@ -8,6 +8,8 @@ extension RunMachine {
     mutating func refuse(_ stage: StageName, _ refusal: Refusal, _ agenda: inout Agenda) {
         close(stage, refusal.outcome == .refused ? .refused : .failed, refusal.reason, &agenda)
         end(refusal.outcome, refusal.reason, nextSteps: refusal.hints, &agenda)
+        ending?.approval = refusal.approval
+        ending?.opening = refusal.opening
     }
 
     mutating func stopped(_ stage: StageName, changed: [String], _ agenda: inout Agenda) {
@@ -189,7 +191,8 @@ extension RunMachine {
             overrides: overrides, healthStatus: rollback?.verify?.healthStatus ?? verify?.healthStatus ?? "",
             timeToRestore: isBack ? troubleSince.map { now - $0 } : nil, divergence: ending.divergence,
             nextSteps: ending.nextSteps, warnings: facts.warnings + (diagnosis?.warnings ?? []) + warnings,
-            url: request.settings.url, runURL: request.settings.runURL)
+            url: request.settings.url, runURL: request.settings.runURL, approval: ending.approval,
+            opening: ending.opening)
     }
 
     // MARK: - Stage reports

@@ -101,6 +101,9 @@ package struct RunMachine: Hashable, Codable, Sendable {
         var nextSteps: [String] = []
         /// Where it is not the outcome's own.
         var exitCode: ExitCode?
+        /// Why it was refused, as far as people can do something about it.
+        var approval: ApprovalWanted?
+        var opening: WindowOpening?
     }
 
     /// What follows once the app is held.

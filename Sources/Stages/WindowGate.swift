@@ -101,10 +101,13 @@ package struct WindowGate: Hashable, Codable, Sendable {
     private static let emergency = "in an emergency: --emergency --approved-by WHO"
 
     private static func closed(_ decision: WindowAnswer) -> Refusal {
-        let next = decision.nextOpen.map { "; it opens next at \($0)" } ?? "; it never opens again"
+        let local = decision.nextOpenWords.map { ", which is \($0)" } ?? ""
+        let next = decision.nextOpen.map { "; it opens next at \($0)\(local)" } ?? "; it never opens again"
         return Refusal(
             .refused, "the deployment window is closed (\(decision.rule))\(next)",
-            hints: ["wait for it, or " + emergency])
+            hints: ["wait for it, or " + emergency],
+            opening: WindowOpening(
+                rule: decision.rule, opensAt: decision.nextOpen, words: decision.nextOpenWords))
     }
 
     /// A release whose soak ends after the close is watched by nobody who may still deploy.

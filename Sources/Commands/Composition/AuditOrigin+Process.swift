@@ -83,4 +83,7 @@ extension JSONValue {
         case .null, .bool, .integer, .number: self
         }
     }
+
+    /// The document on one line, in which no runner of GitHub Actions finds a command of the old kind.
+    var lineText: String { text().replacing("##[", with: "#\\u0023[") }
 }

@@ -20,7 +20,7 @@ struct StoredOutbox: NoticeOutbox {
     func keep(_ order: NoticeOrder, key: String, at now: Timestamp) async throws {
         try await store.enqueue(
             key: key, channel: order.channel.rawValue, payload: try JSONEncoder().encode(order),
-            run: order.report.run, at: now)
+            run: order.run, at: now)
     }
 
     func markSent(key: String, at now: Timestamp) async throws {
@@ -40,7 +40,7 @@ struct StoredOutbox: NoticeOutbox {
         for notice in due {
             // A notice of a later version that can't be read stays where it is.
             guard var order = try? JSONDecoder().decode(NoticeOrder.self, from: notice.payload),
-                order.report.pipeline == pipeline, notice.attempts < StoredOutbox.maxAttempts
+                order.pipeline == pipeline, notice.attempts < StoredOutbox.maxAttempts
             else { continue }
             order.isDeferred = false
             if await sender.answer(order, at: now) == .done { sent += 1 }

@@ -57,7 +57,8 @@ struct LiveWindow: WindowPort {
             return .window(
                 decision: WindowAnswer(
                     isOpen: decision.isOpen, rule: decision.rule, nextOpen: decision.nextOpen, closes: decision.closes,
-                    forecast: decision.isOpen ? try await forecast() : nil))
+                    forecast: decision.isOpen ? try await forecast() : nil,
+                    nextOpenWords: decision.nextOpen.map(rules.described)))
         } catch {
             return .failed(failure: Failure(.unavailable, error.message, hint: error.hint))
         }

@@ -34,6 +34,8 @@ struct PipelineContext {
         self.environment = environment
         let errors = diagnostics.filter { $0.severity == .error }
         guard errors.isEmpty else { throw PipelineFileErrors(errors).airbossError }
+        let redact = pipeline.notify.redact
+        RedactionRules.add(values: knownSecrets, patterns: redact.patterns, allowed: redact.allow)
     }
 
     /// The text with its variables read; throws an ``AirbossError`` that names file, line and variable.
@@ -148,8 +150,8 @@ struct PipelineContext {
         let verify = try verifyPlan()
         let isRollback = kind == .rollback || kind == .recover
         return RunRequest(
-            run: run, kind: kind, pipeline: pipeline.name, app: pipeline.app, actor: actor, reason: reason,
-            revision: revision, target: target, overrides: overrides,
+            run: run, kind: kind, pipeline: pipeline.name, app: pipeline.app, actor: Redactor.redact(actor),
+            reason: Redactor.redact(reason), revision: revision, target: target, overrides: overrides.withoutSecrets,
             settings: RunRequest.Settings(
                 branch: isRollback ? nil : try resolve(pipeline.source.branch),
                 requiresCleanWorktree: pipeline.gates.cleanWorktree, requiredSecrets: pipeline.gates.secrets,
@@ -175,7 +177,7 @@ struct PipelineContext {
     }
 
     /// The GitHub Actions run this process is part of; empty elsewhere.
-    private var runURL: String {
+    var runURL: String {
         guard environment["GITHUB_ACTIONS"] == "true", let repository = environment["GITHUB_REPOSITORY"],
             let run = environment["GITHUB_RUN_ID"]
         else { return "" }
@@ -203,7 +205,30 @@ struct PipelineContext {
             guard kind == .rollback || kind == .recover else { throw error }
             warn("nothing will be sent to Slack: \(error.location): \(error.message)")
         }
+        do {
+            channels.webhook = try webhookChannel()
+        } catch {
+            guard kind == .rollback || kind == .recover else { throw error }
+            warn("nothing will be sent to the webhook: \(error.location): \(error.message)")
+        }
         return channels
+    }
+
+    private func webhookChannel() throws(AirbossError) -> NoticeChannels.Webhook? {
+        typealias Webhook = Pipeline.Notify.Webhook
+        guard let webhook = pipeline.notify.webhook else { return nil }
+        let (url, secret) = (try resolve(webhook.url), try resolve(webhook.secret))
+        if let problem = Webhook.problem(withURL: url) {
+            throw AirbossError(
+                .configuration, "notify.webhook.url: \(problem)", hint: "write it with https://",
+                location: webhook.url.location.description)
+        }
+        if let problem = Webhook.problem(withSecret: secret) {
+            throw AirbossError(
+                .configuration, "notify.webhook.secret: \(problem)", hint: "draw one: openssl rand -hex 32",
+                location: webhook.secret.location.description)
+        }
+        return .init(url: url, secret: secret)
     }
 
     private func emailChannel() throws(AirbossError) -> NoticeChannels.Email? {

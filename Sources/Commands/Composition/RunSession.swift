@@ -42,7 +42,7 @@ struct RunSession {
         _ kind: RunKind,
         _ makeRequest: (RunID, String, [NoticeOrder.Channel]) async throws(AirbossError) -> RunRequest
     ) async throws -> RunReport {
-        try await equipped(for: kind) { equipment in
+        try await telling(kind) { equipment in
             let request = try await makeRequest(
                 RunID(ULID.make(at: equipment.clock.now)), equipment.origin.actor, equipment.channels.available)
             let recovered = try await recoverAbandoned(equipment)
@@ -61,7 +61,7 @@ struct RunSession {
     /// Finishes or undoes what a run left behind whose process is gone: from its journal, or, where there is none or
     /// `ignoringJournal` asks for it, from what the platform shows.
     func recover(ignoringJournal: Bool) async throws -> RunReport {
-        try await equipped(for: .recover) { equipment in
+        try await telling(.recover) { equipment in
             if ignoringJournal {
                 try await closeAbandoned(equipment)
             } else if let last = try await recoverAbandoned(equipment).last {
@@ -72,6 +72,15 @@ struct RunSession {
                 reason: "recovery", wait: wait, channels: equipment.channels.available)
             return try await begin(request, equipment)
         }
+    }
+
+    /// The step of a job learns the end of the run that was asked for, not of one that was found dead before it.
+    private func telling(
+        _ kind: RunKind, _ body: (Equipment) async throws -> RunReport
+    ) async throws -> RunReport {
+        let report = try await equipped(for: kind, body)
+        if let problem = options.job?.writeOutputs(of: report) { view.warn(problem) }
+        return report
     }
 
     // MARK: - What every run needs
@@ -229,7 +238,8 @@ struct RunSession {
             window: equipment.window, ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender,
             approvals: LiveApprovals(
                 store: store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
-                files: approvalFiles, app: app, fence: fence))
+                files: approvalFiles, app: app, fence: fence)
+        ).withoutSecrets
         let heartbeat = Task {
             while !Task.isCancelled {
                 // A heartbeat that can't be written, or comes too late, shows in the journal's own writes.
@@ -414,6 +424,7 @@ extension NoticeChannels {
         if summaryPath != nil { result.append(.summary) }
         if email != nil { result.append(.email) }
         if slackWebhook != nil { result.append(.slack) }
+        if webhook != nil { result.append(.webhook) }
         if recordsDeployments { result.append(.deployment) }
         if keepsIncidents { result.append(.issue) }
         return result

@@ -129,6 +129,6 @@ struct JSONRunView: RunView {
     }
 
     private func line(_ json: JSONValue) {
-        StandardStreams.output(json.text() + "\n")
+        StandardStreams.output(json.redacted.lineText + "\n")
     }
 }

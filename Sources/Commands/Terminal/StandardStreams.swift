@@ -8,6 +8,12 @@ enum StandardStreams {
     static func output(_ text: String) { write(text, to: STDOUT_FILENO) }
     static func error(_ text: String) { write(text, to: STDERR_FILENO) }
 
+    /// Whether standard error goes to a file, which keeps what is written.
+    static var isErrorFile: Bool {
+        var information = stat()
+        return fstat(STDERR_FILENO, &information) != 0 || information.st_mode & S_IFMT == S_IFREG
+    }
+
     static var isErrorTerminal: Bool { isatty(STDERR_FILENO) == 1 }
     static var isOutputTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 

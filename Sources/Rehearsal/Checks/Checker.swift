@@ -263,10 +263,9 @@ struct Checker: Sendable {
     }
 
     mutating func notified(_ order: NoticeOrder, _ who: Who, _ records: [ReleaseRecord]) {
-        guard order.isOpening != true else { return }
+        guard order.isOpening != true, let report = order.report, !report.isUnderWay else { return }
         facts[who.ordinal]?.notices[order.channel, default: 0] += 1
         guard !failedMarks.contains(who.run) else { return }
-        let report = order.report
         if report.outcome == .verified, let number = report.release,
             let record = records.first(where: { $0.number == number }), record.state != .verified
         {
