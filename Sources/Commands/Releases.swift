@@ -37,6 +37,10 @@ struct ReleasesCommand: AsyncParsableCommand {
         let store = try await options.openStore(for: context)
         let releases = try await store.releases(context.pipeline.app, limit: limit)
         let current = try await store.history(context.pipeline.app, limit: 1).current?.number
+        var runs: [RunID: RunRecord] = [:]
+        for release in releases where runs[release.run] == nil && !release.run.rawValue.isEmpty {
+            runs[release.run] = try await store.run(release.run.rawValue)
+        }
         switch options.output {
         case .json:
             let list = releases.map { release -> JSONValue in
@@ -51,6 +55,7 @@ struct ReleasesCommand: AsyncParsableCommand {
                     "current": .bool(release.number == current),
                     "run": .string(release.run.rawValue),
                     "reason": .string(release.reason),
+                    "overrides": .array((runs[release.run]?.overrides ?? []).map(RunFinished.override)),
                 ]
             }
             let document: JSONValue = ["schema": 1, "releases": .array(list)]
@@ -60,12 +65,12 @@ struct ReleasesCommand: AsyncParsableCommand {
                 StandardStreams.output("No releases of \(context.pipeline.app) yet.\n")
                 return
             }
-            var table = Table(["RELEASE", "STATE", "COMMIT", "IMAGE", "CREATED", "SUBJECT"])
+            var table = Table(["RELEASE", "STATE", "COMMIT", "IMAGE", "CREATED", "OVERRIDES", "SUBJECT"])
             for release in releases {
                 table.add([
                     release.number.description + (release.number == current ? " *" : ""), release.state.rawValue,
                     release.commit?.short ?? "-", release.digest.short, release.createdAt.description,
-                    TerminalText.line(release.subject),
+                    runs[release.run]?.overriddenGates ?? "-", TerminalText.line(release.subject),
                 ])
             }
             StandardStreams.output(table.text)

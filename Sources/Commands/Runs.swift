@@ -48,14 +48,14 @@ struct RunsCommand: AsyncParsableCommand {
                 StandardStreams.output("No runs yet.\n")
                 return
             }
-            var table = Table(["RUN", "PIPELINE", "KIND", "OUTCOME", "STARTED", "TOOK", "BY", "REASON"])
+            var table = Table(["RUN", "PIPELINE", "KIND", "OUTCOME", "STARTED", "TOOK", "BY", "OVERRIDES", "REASON"])
             for run in runs {
                 let header = run.header
                 table.add([
                     header.run.rawValue, header.pipeline, header.kind, run.end?.outcome ?? "unfinished",
                     header.startedAt.description,
                     run.end.map { TerminalText.duration($0.finishedAt - header.startedAt) } ?? "-",
-                    TerminalText.line(header.actor), TerminalText.line(header.reason),
+                    TerminalText.line(header.actor), run.overriddenGates, TerminalText.line(header.reason),
                 ])
             }
             StandardStreams.output(table.text)
@@ -73,6 +73,21 @@ struct RunsCommand: AsyncParsableCommand {
             "outcome": RunFinished.optional(run.end?.outcome),
             "exit_code": run.end.map { .integer(Int64($0.exitCode)) } ?? .null,
             "events": .integer(run.lastSequence),
+            "overrides": .array(run.overrides.map(RunFinished.override)),
         ]
+    }
+}
+
+extension RunRecord {
+    /// Gates that were overridden; empty for a run that has not ended.
+    var overrides: [Override] {
+        guard let end else { return [] }
+        // A run that was ended by another has an empty summary.
+        return (try? JSONDecoder().decode(RunFinished.self, from: end.summary))?.report.overrides ?? []
+    }
+
+    /// Their names, for a table.
+    var overriddenGates: String {
+        overrides.isEmpty ? "-" : overrides.map { TerminalText.line($0.gate) }.joined(separator: ",")
     }
 }

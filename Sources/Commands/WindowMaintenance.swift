@@ -87,7 +87,8 @@ struct WindowWithdrawCommand: AsyncParsableCommand {
                 hint: "close it after a good deploy: airboss window close \(pipeline) \(maintenance.window.id)")
         }
         try await desk.records.record(.withdrawn, of: maintenance, by: desk.actor, at: desk.now)
-        await desk.show(maintenance, .withdrawn, ["Withdrawn: \(TerminalText.line(maintenance.window.reason)). It opens nothing."])
+        let reason = TerminalText.line(maintenance.window.reason)
+        await desk.show(maintenance, .withdrawn, ["Withdrawn: \(reason). It opens nothing."])
     }
 }
 

@@ -61,7 +61,8 @@ package enum NoticeRenderer {
         let elapsedWidth = content.stages.map { $0.elapsed?.count ?? 0 }.max() ?? 0
         var view: [String: Any] = [
             "symbol": content.symbol, "title": content.title, "headline": content.headline, "app": content.app,
-            "environment": content.environment, "run": content.run, "about": content.about, "finished": content.finished,
+            "environment": content.environment, "run": content.run, "about": content.about,
+            "finished": content.finished,
             "color": color(content.tone), "font": NoticeTemplates.font, "mono": NoticeTemplates.mono,
             "heading": NoticeTemplates.heading, "body": NoticeTemplates.body, "small": NoticeTemplates.small,
             "facts": content.facts.map { fact in

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
-internal import Model
+package import Model
 
 /// What is told before the app changes.
 extension RunMachine {
@@ -17,7 +17,7 @@ extension RunMachine {
     /// run that waits. One that is refused for want of approvals tells it by its last notice.
     ///
     /// - Parameter wanted: with `until`, the time to which the run waits.
-    mutating func askForApproval(_ wanted: ApprovalWanted, _ agenda: inout Agenda) {
+    package mutating func askForApproval(_ wanted: ApprovalWanted, _ agenda: inout Agenda) {
         var report = makeReport(
             Ending(outcome: .refused, headline: "waits for approval: \(wanted.found)", approval: wanted), agenda.now)
         report.nextSteps = wanted.how

@@ -9,57 +9,6 @@ import Testing
 
 /// What runs of the real program leave on GitHub, and what becomes of it while GitHub is down.
 @Suite(.serialized, .workshop(.model, deployed: true)) struct GitHubNoticeTests {
-    private static let token = "ghs_donotshowthistokenanywhere0123456789"
-
-    /// Keeps whatever is posted to a list, and lists it, newest first.
-    private final class Records: Sendable {
-        struct State: Sendable {
-            var lists: [String: [JSONValue]] = [:]
-            var isDown = false
-        }
-        let state = Mutex(State())
-
-        func list(_ path: String) -> [JSONValue] {
-            state.withLock { $0.lists["/repos/acme/harbour/" + path] ?? [] }
-        }
-
-        func answer(_ request: LoopbackServer.Request) -> LoopbackAnswer {
-            state.withLock { state in
-                guard !state.isDown else { return .json(503, #"{"message":"Unicorn!"}"#) }
-                guard request.header("authorization") == "Bearer \(GitHubNoticeTests.token)" else {
-                    return .json(401, #"{"message":"Bad credentials"}"#)
-                }
-                let body = (try? JSONValue(parsing: request.body)) ?? .null
-                switch request.method {
-                case "GET":
-                    let isOpenOnly = request.target.contains("state=open")
-                    let list = (state.lists[request.path] ?? []).filter { !isOpenOnly || $0["state"] == "open" }
-                    return .json(200, JSONValue.array(list.reversed()).text())
-                case "POST":
-                    var made = body
-                    let number = (state.lists[request.path]?.count ?? 0) + 1
-                    made["id"] = .integer(Int64(number))
-                    made["number"] = .integer(Int64(number))
-                    made["sha"] = body["ref"] ?? .null
-                    made["html_url"] = "https://github.com/acme/harbour"
-                    if body["state"] == nil { made["state"] = "open" }
-                    state.lists[request.path, default: []].append(made)
-                    return .json(201, made.text())
-                case "PATCH":
-                    let parts = request.path.split(separator: "/").map(String.init)
-                    let list = "/" + parts.dropLast().joined(separator: "/")
-                    guard let index = parts.last.flatMap({ Int($0) }).map({ $0 - 1 }),
-                        var issue = state.lists[list]?[index]
-                    else { return .json(404, "{}") }
-                    issue["state"] = body["state"]
-                    state.lists[list]?[index] = issue
-                    return .json(200, issue.text())
-                default: return .json(404, "{}")
-                }
-            }
-        }
-    }
-
     /// Deploys; with another `health` status than 200 the release is never healthy.
     private func deploy(_ server: LoopbackServer, _ message: String, health: Int = 200) async throws -> JSONRun {
         let workshop = try #require(Workshop.current)
@@ -70,18 +19,18 @@ import Testing
         try await workshop.commit(message, ["message=\(message)"])
         let outcome = try await workshop.start(
             ["deploy", "bad", "--reason", message, "--output", "json"],
-            ["GITHUB_API_URL": server.url, "GITHUB_TOKEN": Self.token, "GITHUB_REPOSITORY": "acme/harbour"]
+            ["GITHUB_API_URL": server.url, "GITHUB_TOKEN": GitHubRecords.token, "GITHUB_REPOSITORY": "acme/harbour"]
         ).end()
-        #expect(!outcome.everything.contains(Self.token))
+        #expect(!outcome.everything.contains(GitHubRecords.token))
         return try JSONRun(outcome)
     }
 
-    private func states(_ records: Records, _ deployment: Int) -> [String] {
+    private func states(_ records: GitHubRecords, _ deployment: Int) -> [String] {
         records.list("deployments/\(deployment)/statuses").compactMap { $0["state"]?.string }
     }
 
     @Test func `deployments and the incident follow the runs, and a GitHub that is down stops none`() async throws {
-        let records = Records()
+        let records = GitHubRecords()
         let server = try LoopbackServer { records.answer($0) }
         defer { server.stop() }
 

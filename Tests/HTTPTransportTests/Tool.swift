@@ -32,7 +32,10 @@ final class Tool {
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         let words = ([path] + arguments).map { strdup($0) }
         defer { words.forEach { free($0) } }
-        try #require(posix_spawn(&process, path, &actions, nil, words + [nil], [nil]) == 0)
+        // The path alone: some programs are scripts that look for others.
+        let variables = [strdup("PATH=" + (getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"))]
+        defer { variables.forEach { free($0) } }
+        try #require(posix_spawn(&process, path, &actions, nil, words + [nil], variables + [nil]) == 0)
     }
 
     deinit {

@@ -51,7 +51,7 @@ private final class Outbox: NoticeOutbox {
     }
 
     func keep(_ order: NoticeOrder, key: String, at now: Timestamp) async throws {
-        try note("keep \(key) \(order.report.reason)")
+        try note("keep \(key) \(order.report?.reason ?? "")")
     }
     func markSent(key: String, at now: Timestamp) async throws { try note("sent \(key)") }
     func markFailed(key: String, error: String, mayRetry: Bool, at now: Timestamp) async throws {

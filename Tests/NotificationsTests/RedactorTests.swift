@@ -12,6 +12,19 @@ private func token(_ parts: String...) -> String { parts.joined() }
 
 private let mixed = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3h"
 
+/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
 @Suite struct RedactorTests {
     static let secrets: [String] = [
         token("ghp", "_", mixed), token("gho", "_", mixed), token("ghs", "_", mixed), token("ghu", "_", mixed),
@@ -127,8 +140,32 @@ private let mixed = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3h"
         #expect(Redactor.redact(text) == text)
     }
 
+    // Process-wide and only growing: words that no other test uses.
+    @Test func `what the pipeline names is a secret, and what it allows is none`() {
+        let allowed = "Qw3Er5Ty7Ui9Op1As3Df5Gh7Jk9Lz1Xc3"
+        #expect(Redactor.redact(allowed) == Redactor.mark)
+        RedactionRules.add(
+            values: ["correct-horse-battery", "short", "correct-horse-battery-staple"],
+            patterns: ["hotdash-[a-z]{4}-[0-9]{6}", "("], allowed: [allowed, "abc"])
+        #expect(Redactor.redact("key hotdash-abcd-123456 end") == "key [redacted] end")
+        #expect(Redactor.redact("hotdash-abcd-12345") == "hotdash-abcd-12345")
+        #expect(
+            Redactor.redact("at correct-horse-battery-staple, or correct-horse-battery")
+                == "at [redacted], or [redacted]")
+        #expect(Redactor.redact("a short word") == "a short word")
+        for text in [allowed, "see \(allowed), and (\(allowed))", "id=\(allowed)"] {
+            #expect(Redactor.redact(text) == text)
+            #expect(Redactor.redact(Redactor.redact(text)) == text)
+        }
+        // Within a longer word it may be part of a secret.
+        #expect(!Redactor.redact("x\(allowed)Yb4Nm6").contains(allowed))
+        // An allowed word saves no secret beside it, and none that holds it.
+        #expect(Redactor.redact("\(allowed) \(mixed)") == "\(allowed) [redacted]")
+        #expect(!Redactor.redact("postgres://u:\(mixed)@h and \(allowed)").contains(mixed))
+    }
+
     @Test func `random words are caught, ids of the same letters are not`() {
-        var generator = SystemRandomNumberGenerator()
+        var generator = SplitMix(state: 0x1234_5678_9ABC_DEF0)
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
         let caught = (0..<1000).count { _ in
             let word = String((0..<40).map { _ in alphabet.randomElement(using: &generator)! })
@@ -139,7 +176,10 @@ private let mixed = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3h"
         for _ in 0..<200 {
             let commit = String((0..<40).map { _ in hex.randomElement(using: &generator)! })
             #expect(Redactor.redact("at \(commit)") == "at \(commit)")
-            let id = UUID().uuidString.lowercased()
+            let digits = String((0..<32).map { _ in hex.randomElement(using: &generator)! })
+            let id = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { range in
+                String(digits.dropFirst(range.lowerBound).prefix(range.count))
+            }.joined(separator: "-")
             #expect(Redactor.redact("id \(id)") == "id \(id)")
         }
     }

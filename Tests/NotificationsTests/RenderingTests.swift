@@ -125,6 +125,40 @@ import Testing
         }
     }
 
+    @Test(arguments: MaintenanceNotice.Deed.allCases)
+    func `every channel tells of maintenance`(deed: MaintenanceNotice.Deed) {
+        let notice = Samples.maintenance(deed)
+        let content = NoticeContent(.maintenance(notice: notice))
+        #expect(content.subject.hasSuffix("Production Maintenance \(deed.rawValue.capitalized)"))
+        for output in RenderingTests.outputs(content) {
+            for word in [content.title, notice.id.rawValue, "22:00 PST", "06:00:00 UTC", "dana", "1 h 30 min"] {
+                let escaped = [word, word.replacing("-", with: "\\-"), word.replacing(":", with: "\\:")]
+                #expect(escaped.contains { output.contains($0) }, "\(word) is not in \(output)")
+            }
+            #expect(!output.contains("Deployed by") && !output.contains("Health"))
+        }
+        #expect(content.facts.contains { $0.label == "Deployments" } == (deed == .announced))
+    }
+
+    @Test func `a closed window tells when it opens, and a lack of approvals how to give one`() {
+        let closed = NoticeContent(Samples.windowClosed)
+        #expect(closed.kind == .windowClosed && closed.subject == "⛔ Production Deployment Refused")
+        let opens = closed.facts.first { $0.label == "Window opens" }
+        #expect(opens?.value == "Mon 2026-11-23 09:00 PST" && opens?.note == "2026-11-23 17:00:00 UTC")
+        #expect(closed.facts.contains { $0.label == "Asked by" && $0.value == "dana" })
+        for report in [Samples.approvalWanted, Samples.waiting] {
+            let wanted = NoticeContent(report)
+            #expect(wanted.kind == .approvalWanted && wanted.subject == "✋ Production Deployment Needs Approval")
+            #expect(wanted.nextSteps.contains { $0.text.contains("airboss approve production") })
+            #expect(wanted.facts.contains { $0.label == "Waits until" } == (report == Samples.waiting))
+        }
+        // With something else in the way as well, an approval would not help yet.
+        var both = Samples.approvalWanted
+        both.approval?.isAllThatLacks = false
+        #expect(NoticeContent(both).kind == .refused)
+        #expect(NoticeContent(Samples.needsHuman).subject == "🚨 Production Rollback Failed")
+    }
+
     @Test func `the terminal gets no commands and no control characters but its own`() {
         let text = NoticeRenderer.terminal(NoticeContent(Samples.hostile), color: false)
         #expect(!text.contains("##["))
@@ -222,10 +256,8 @@ import Testing
     @Test(.enabled(if: ProcessInfo.processInfo.environment["AIRBOSS_NOTICE_PREVIEWS"] != nil))
     func previews() throws {
         let folder = URL(filePath: ProcessInfo.processInfo.environment["AIRBOSS_NOTICE_PREVIEWS"]!)
-        for (name, report) in zip(
-            ["deployed", "rolled-back", "needs-human", "by-hand", "refused", "hostile"], Samples.all)
-        {
-            let content = NoticeContent(report)
+        for (name, subject) in Samples.subjects {
+            let content = NoticeContent(subject)
             let outputs = RenderingTests.outputs(content)
             for (suffix, output) in zip(["terminal.txt", "summary.md", "mail.txt", "mail.html", "slack.json"], outputs)
             {

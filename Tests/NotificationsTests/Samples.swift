@@ -134,5 +134,56 @@ enum Samples {
         return report
     }()
 
-    static let all = [deployed, rolledBack, needsHuman, byHand, refused, hostile]
+    static let windowClosed: RunReport = {
+        var report = refused
+        report.run = "01KAHJ5C8F1I4M7P0S3V6Y9B2E"
+        report.opening = WindowOpening(
+            rule: "outside Mon-Fri 09:00-17:00", opensAt: Timestamp("2026-11-23T17:00:00Z"),
+            words: "Mon 2026-11-23 09:00 PST")
+        report.nextSteps = ["wait for it, or in an emergency: --emergency --approved-by WHO"]
+        return report
+    }()
+
+    static let approvalWanted: RunReport = {
+        var report = refused
+        report.run = "01KAHM8F1I4L7P0S3V6Y9B2E5H"
+        report.headline = "approvals: 0 of 1 approvals of 4f9d2c71e8"
+        report.stages = stages([
+            (.preValidation, .refused, 1500, "approvals: 0 of 1 approvals of 4f9d2c71e8"), (.window, .waiting, 0, ""),
+        ])
+        report.approval = ApprovalWanted(
+            needed: 1, found: "0 of 1 approvals of 4f9d2c71e8",
+            how: ["have somebody approve it: airboss approve production --commit 4f9d2c71e8"])
+        report.nextSteps = report.approval?.how ?? []
+        return report
+    }()
+
+    /// A run that waits for people.
+    static let waiting: RunReport = {
+        var report = approvalWanted
+        report.approval?.until = start + .seconds(3600)
+        report.headline = "waits for approval: 0 of 1 approvals of 4f9d2c71e8"
+        return report
+    }()
+
+    static func maintenance(_ deed: MaintenanceNotice.Deed) -> MaintenanceNotice {
+        MaintenanceNotice(
+            deed: deed, id: "01KAHP1H4K7N0R3T6W9Z2C5E8G", pipeline: "production", app: "hotdash-production",
+            from: Timestamp("2026-12-06T06:00:00Z")!, to: Timestamp("2026-12-06T07:30:00Z")!,
+            fromWords: "Sat 2026-12-05 22:00 PST", toWords: "Sat 2026-12-05 23:30 PST",
+            reason: "Move to the new database <fast> & quiet", actor: "dana", at: start, opensWindow: true)
+    }
+
+    static let all = [
+        deployed, rolledBack, needsHuman, byHand, refused, hostile, windowClosed, approvalWanted, waiting,
+    ]
+
+    static let subjects: [(name: String, subject: NoticeOrder.Subject)] =
+        zip(
+            [
+                "deployed", "rolled-back", "needs-human", "by-hand", "refused", "hostile", "window-closed",
+                "approval-wanted", "waiting",
+            ], all.map { .run(report: $0) }
+        ).map { ($0, $1) }
+        + MaintenanceNotice.Deed.allCases.map { ("maintenance-\($0)", .maintenance(notice: maintenance($0))) }
 }

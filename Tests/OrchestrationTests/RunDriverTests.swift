@@ -34,7 +34,7 @@ import Testing
         let state = world.state.withLock { $0 }
         #expect(state.fly.fleet.allSatisfy { $0.imageDigest == Sample.newDigest })
         #expect(state.fly.heldLeases.isEmpty)
-        #expect(state.notices.map(\.report.outcome) == [.verified])
+        #expect(state.notices.map(\.report?.outcome) == [.verified])
         let progress = seen.withLock { $0 }
         #expect(progress.count == state.events.count)
         #expect(progress.last?.stages == machine.reports)

@@ -101,14 +101,44 @@ import Testing
         #expect(without.run.report?.nextSteps.contains { $0.contains("airboss approve production") } == true)
         let changes = without.effects.contains { if case .platform(let call) = $0 { call.isMutation } else { false } }
         #expect(!changes)
+        // The last notice asks for it; with anything else in the way, an approval would not be all that lacks.
+        let wanted = try #require(without.run.report?.approval)
+        #expect(wanted.needed == 1 && wanted.isAllThatLacks && wanted.until == nil)
+        #expect(wanted.how.contains { $0.contains("airboss approve production") })
+        #expect(without.run.report?.isUnderWay == false)
 
         let with = try simulation([Self.found()])
         #expect(with.run.report?.outcome == .verified)
+        #expect(with.run.report?.approval == nil)
         #expect(with.world.spent.map(\.approver) == ["grace@example.com"])
 
         let overridden = try simulation([], overrides: .init(approvedBy: "Grace", skippedGates: ["approvals"]))
         #expect(overridden.run.report?.outcome == .verified)
         #expect(overridden.run.report?.overrides.map(\.gate) == ["approvals"])
+    }
+
+    @Test func `a run that waits asks over every channel that people read, and waits for none of them`() throws {
+        let request = Sample.request { $0.channels = NoticeOrder.Channel.allCases }
+        var machine = RunMachine(request)
+        var agenda = Agenda(now: Self.now, nextAction: 1)
+        let until = Self.now + .seconds(3600)
+        machine.askForApproval(
+            ApprovalWanted(needed: 2, found: "1 of 2 approvals", how: ["airboss approve production"], until: until),
+            &agenda)
+        let orders = agenda.actions.compactMap { action in
+            if case .notify(let order) = action.effect { order } else { nil }
+        }
+        #expect(orders.map(\.channel) == [.email, .slack, .webhook] && orders.count == agenda.actions.count)
+        for order in orders {
+            #expect(order.report?.isUnderWay == true && order.report?.approval?.until == until)
+            #expect(order.report?.nextSteps == ["airboss approve production"])
+            // It takes no place of the notice with which the run ends.
+            var ended = try #require(order.report)
+            ended.approval = nil
+            let last = NoticeOrder(channel: order.channel, attempt: 1, report: ended)
+            #expect(order.key == last.key + "/approval-wanted")
+            #expect(order.tells == "approval_wanted")
+        }
     }
 
     @Test func `approvals that can't be looked up, or were used meanwhile, refuse`() throws {

@@ -193,6 +193,7 @@ import Verification
         #expect(report.headline.contains("the deployment window is closed (Mon-Fri 09:00-17:00)"))
         #expect(report.stages.first { $0.stage == .window }?.state == .refused)
         #expect(report.stages.first { $0.stage == .build }?.state == .skipped)
+        #expect(report.opening == WindowOpening(rule: "Mon-Fri 09:00-17:00", opensAt: Sample.start + .seconds(3600)))
         expectUntouched(simulation)
     }
 

@@ -46,13 +46,7 @@ struct RunFinished: Codable, Sendable {
             "started_at": .string(report.startedAt.description),
             "finished_at": .string(report.finishedAt.description),
             "time_to_restore_ms": report.timeToRestore.map { .integer($0.wholeMilliseconds) } ?? .null,
-            "overrides": .array(
-                report.overrides.map {
-                    [
-                        "gate": .string($0.gate), "approved_by": .string($0.who), "reason": .string($0.reason),
-                        "would_have_said": .string($0.wouldHaveSaid),
-                    ]
-                }),
+            "overrides": .array(report.overrides.map(RunFinished.override)),
             "divergence": .array(report.divergence.map(JSONValue.string)),
             "next_steps": .array(report.nextSteps.map(JSONValue.string)),
             "warnings": .array(report.warnings.map(JSONValue.string)),
@@ -67,6 +61,13 @@ struct RunFinished: Codable, Sendable {
 
     static func optional(_ text: String?) -> JSONValue {
         text.map(JSONValue.string) ?? .null
+    }
+
+    static func override(_ override: Override) -> JSONValue {
+        [
+            "gate": .string(override.gate), "approved_by": .string(override.who),
+            "reason": .string(override.reason), "would_have_said": .string(override.wouldHaveSaid),
+        ]
     }
 
     static func stage(_ stage: StageReport) -> JSONValue {
