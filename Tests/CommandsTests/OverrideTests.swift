@@ -26,13 +26,13 @@ struct OverrideTests {
             "pipelines/bad.yml",
             workshop.pipeline().replacing("path: /health, status: [200]", with: "path: /health, status: [418]")
                 + ClosedWindow.yaml() + """
-                notify:
-                  email: { to: [ops@example.com], smtp: "${MAIL_URL}", from: airboss@example.com }
-                  slack: { webhook: "${SLACK}" }
-                  webhook: { url: "${HOOK}", secret: "${HOOK_SECRET}" }
-                  github: { deployment: true, issue_on_failure: true }
+                    notify:
+                      email: { to: [ops@example.com], smtp: "${MAIL_URL}", from: airboss@example.com }
+                      slack: { webhook: "${SLACK}" }
+                      webhook: { url: "${HOOK}", secret: "${HOOK_SECRET}" }
+                      github: { deployment: true, issue_on_failure: true }
 
-                """)
+                    """)
         let summary = workshop.folder + "/summary-overrides.md"
         let environment = GitHubRecords.environment(github.url).merging([
             "MAIL_URL": mail.url, "SLACK": hooks.url + "/slack", "HOOK": hooks.url + "/hook",

@@ -195,6 +195,42 @@ import Testing
         #expect(!"\(pipeline)".contains("hunter2"))
     }
 
+    @Test func `a webhook and what is a secret are read`() throws {
+        let text = "version: 1\napp: a\nfly_toml: f\nbuild: { image: a/b:c }\n"
+        let pipeline = try Self.parse(
+            text + "notify:\n  webhook: { url: \"${HOOK}\", secret: \"${HOOK_SECRET}\" }\n"
+                + "  redact: { patterns: [\"hd-[0-9]{4}\"], allow: [harmless-word] }\n")
+        #expect(pipeline.notify.webhook?.url.variables == ["HOOK"])
+        #expect(pipeline.notify.webhook?.secret.variables == ["HOOK_SECRET"])
+        #expect(pipeline.notify.redact.patterns == ["hd-[0-9]{4}"] && pipeline.notify.redact.allow == ["harmless-word"])
+        #expect(pipeline.warnings.isEmpty)
+        let none = try Self.parse(text)
+        #expect(none.notify.webhook == nil && none.notify.redact.patterns.isEmpty)
+        for bad in [
+            "webhook: { url: \"${HOOK}\" }", "webhook: { secret: \"${S}\" }",
+            "webhook: { url: \"http://hooks.example.com/\", secret: \"${S}\" }",
+            "webhook: { url: \"ftp://127.0.0.1/\", secret: \"${S}\" }",
+            "webhook: { url: \"https://x.example/\", secret: short }", "redact: { patterns: [\"(\"] }",
+            "redact: { patterns: [\"a*\"] }", "redact: { allow: [abc] }", "redact: { allowed: [abcd] }",
+        ] {
+            #expect(throws: PipelineFileErrors.self, "\(bad)") { try Self.parse(text + "notify: { \(bad) }\n") }
+        }
+        let local = try Self.parse(
+            text + "notify: { webhook: { url: \"http://127.0.0.1:8080/x\", secret: sixteen-characters } }\n")
+        #expect(local.warnings.count == 1)
+    }
+
+    @Test(
+        arguments: [
+            ("https://x.example/", true), ("http://localhost:80/", true), ("http://127.9.9.9/", true),
+            ("http://[::1]:80/", true), ("http://u:p@127.0.0.1/", true), ("http://127.0.0.1.example.com/", false),
+            ("http://127.0.0.1@example.com/", false), ("http://example.com/127.0.0.1", false), ("https://", false),
+            ("http://localhost.example.com/", false), ("HTTP://localhost/", false), ("", false),
+        ])
+    func `only a receiver on this machine does without TLS`(url: String, isFine: Bool) {
+        #expect((Pipeline.Notify.Webhook.problem(withURL: url) == nil) == isFine)
+    }
+
     @Test func `how CI checks are asked for is read`() throws {
         let text = "version: 1\napp: a\nfly_toml: f\nbuild: { image: a/b:c }\n"
         let pipeline = try Self.parse(
