@@ -22,7 +22,8 @@ extension GitHubClient {
             try await states(ofDeployment: own.id).isEmpty
         else { return }
         try await setState(
-            .inProgress, ofDeployment: own.id, description: report.reason, environmentURL: report.url,
+            .inProgress, ofDeployment: own.id, description: report.withOverrides(report.reason),
+            environmentURL: report.url,
             logURL: report.runURL)
     }
 
@@ -41,7 +42,8 @@ extension GitHubClient {
         let own = try await deployments(of: report, among: known, isMade: ended != nil)
         for deployment in own where try await states(ofDeployment: deployment.id).first != state.rawValue {
             try await setState(
-                state, ofDeployment: deployment.id, description: report.headline, environmentURL: report.url,
+                state, ofDeployment: deployment.id, description: report.withOverrides(report.headline),
+                environmentURL: report.url,
                 logURL: report.runURL)
         }
         guard state == .success else { return }
@@ -70,7 +72,8 @@ extension GitHubClient {
         return [
             try await createDeployment(
                 of: commit, environment: report.pipeline,
-                description: ShownText.line(report.reason, limit: GitHubClient.maxStatusDescription),
+                description: ShownText.line(
+                    report.withOverrides(report.reason), limit: GitHubClient.maxStatusDescription),
                 payload: [GitHubClient.runKey: report.run.rawValue])
         ]
     }
@@ -131,5 +134,13 @@ extension GitHubClient {
         case .interrupted: report.release == nil ? nil : .error
         case .refused, .unavailable: nil
         }
+    }
+}
+
+extension RunReport {
+    /// A text of a run, after the gates that were overridden for it: what is too long is cut at its end.
+    fileprivate func withOverrides(_ text: String) -> String {
+        guard let who = overrides.first?.who else { return text }
+        return "\(overrides.map(\.gate).joined(separator: ", ")) overridden by \(who): \(text)"
     }
 }

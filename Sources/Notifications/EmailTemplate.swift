@@ -56,8 +56,8 @@ extension NoticeTemplates {
 
         {{#hasTrouble}}
         <tr><td class="pad" style="padding:22px 32px 0;">
-          <table role="presentation" class="alarm-box" width="100%" cellpadding="0" cellspacing="0" border="0"
-            style="background:#fdf1f3;border:1px solid #f2c4cd;border-radius:10px;border-collapse:separate;">
+          <table role="presentation" class="{{troubleBox}}" width="100%" cellpadding="0" cellspacing="0" border="0"
+            style="{{troubleColors}}border-radius:10px;border-collapse:separate;">
           <tr><td style="padding:16px 18px;">
         {{#hasDivergence}}
             <div class="ink" style="{{heading}}">What differs from the wanted state</div>
@@ -87,7 +87,7 @@ extension NoticeTemplates {
         {{#hasNotes}}
         <tr><td class="pad" style="padding:22px 32px 0;">
           <table role="presentation" class="note-box" width="100%" cellpadding="0" cellspacing="0" border="0"
-            style="background:#fff8e6;border:1px solid #f0d48a;border-radius:10px;border-collapse:separate;">
+            style="{{noteColors}}border-radius:10px;border-collapse:separate;">
           <tr><td style="padding:6px 18px 14px;">
         {{#overrides}}
             <div class="ink" style="{{body}}padding-top:8px;">Gate <strong>{{gate}}</strong> overridden by
@@ -191,6 +191,8 @@ extension NoticeTemplates {
     static let font =
         "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
     static let mono = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
+    static let alarmColors = "background:#fdf1f3;border:1px solid #f2c4cd;"
+    static let noteColors = "background:#fff8e6;border:1px solid #f0d48a;"
     static let heading = "font-size:14px;line-height:20px;font-weight:700;color:#1b2733;"
     static let body = "font-size:15px;line-height:22px;color:#1b2733;overflow-wrap:anywhere;"
     static let small = "font-size:13px;line-height:19px;color:#5d6b7a;overflow-wrap:anywhere;"

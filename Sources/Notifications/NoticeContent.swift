@@ -113,7 +113,7 @@ extension NoticeContent {
                     why: NoticeText.line(override.reason), instead: NoticeText.optionalLine(override.wouldHaveSaid))
             },
             divergence: report.divergence.compactMap { NoticeText.optionalLine($0) },
-            nextSteps: report.nextSteps.compactMap(NoticeContent.step),
+            nextSteps: report.nextSteps.flatMap(NoticeContent.steps),
             warnings: report.warnings.compactMap { NoticeText.optionalLine($0) },
             appURL: NoticeText.link(report.url), runURL: runURL, run: run, about: "run " + run,
             finished: NoticeText.time(report.finishedAt))
@@ -184,7 +184,7 @@ extension NoticeContent {
         let hasDeployed = report.outcome != .refused && report.outcome != .unavailable
         add(!hasDeployed ? "Asked by" : report.kind == .rollback ? "Rolled back by" : "Deployed by", report.actor)
         if let wanted = report.approval {
-            add("Approvals", "\(wanted.needed) needed", note: wanted.found)
+            add("Approvals", wanted.found)
             if let until = wanted.until { add("Waits until", NoticeText.time(until)) }
         }
         if let opening = report.opening {
@@ -240,13 +240,24 @@ extension NoticeContent {
             detail: NoticeText.optionalLine(report.detail))
     }
 
-    /// A step is a command where it begins with a program's name; it is then shown to be copied.
-    private static func step(_ text: String) -> Step? {
-        guard let line = NoticeText.optionalLine(text) else { return nil }
-        if line.hasPrefix("$ ") { return Step(text: String(line.dropFirst(2)), isCommand: true) }
+    /// A step is a command where it begins with a program's name; it is then shown to be copied. One that ends in a
+    /// command, behind a colon, is two.
+    private static func steps(_ text: String) -> [Step] {
+        guard let line = NoticeText.optionalLine(text) else { return [] }
+        if line.hasPrefix("$ ") { return [Step(text: String(line.dropFirst(2)), isCommand: true)] }
+        if isCommand(line[...]) { return [Step(text: line, isCommand: true)] }
+        guard let colon = line.firstRange(of: ": "), isCommand(line[colon.upperBound...]) else {
+            return [Step(text: line, isCommand: false)]
+        }
+        return [
+            Step(text: line[..<colon.lowerBound] + ":", isCommand: false),
+            Step(text: String(line[colon.upperBound...]), isCommand: true),
+        ]
+    }
+
+    private static func isCommand(_ line: Substring) -> Bool {
         let programs: Set<Substring> = ["airboss", "fly", "flyctl", "git", "curl"]
         // A sentence may begin with such a word ("fly to the moon."); it ends in a full stop, which no command does.
-        let isCommand = programs.contains(line.prefix { $0 != " " }) && line.contains(" ") && !line.hasSuffix(".")
-        return Step(text: line, isCommand: isCommand)
+        return programs.contains(line.prefix { $0 != " " }) && line.contains(" ") && !line.hasSuffix(".")
     }
 }

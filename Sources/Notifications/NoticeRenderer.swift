@@ -65,6 +65,7 @@ package enum NoticeRenderer {
             "finished": content.finished,
             "color": color(content.tone), "font": NoticeTemplates.font, "mono": NoticeTemplates.mono,
             "heading": NoticeTemplates.heading, "body": NoticeTemplates.body, "small": NoticeTemplates.small,
+            "noteColors": NoticeTemplates.noteColors,
             "facts": content.facts.map { fact in
                 row(
                     ["label": fact.label, "value": fact.value, "note": fact.note, "link": fact.link],
@@ -100,6 +101,10 @@ package enum NoticeRenderer {
             "hasNotes": !content.overrides.isEmpty || !content.warnings.isEmpty,
             "hasLinks": content.runURL != nil || content.appURL != nil,
         ]
+        // What a person may do is no alarm where nothing broke.
+        let isAlarm = content.tone == .bad || !content.divergence.isEmpty
+        view["troubleBox"] = isAlarm ? "alarm-box" : "note-box"
+        view["troubleColors"] = isAlarm ? NoticeTemplates.alarmColors : NoticeTemplates.noteColors
         let links = [("View the run", content.runURL), ("Open the app", content.appURL)]
         view["links"] = links.compactMap { label, url in url.map { ["label": label, "target": $0] } }
         view["runURL"] = content.runURL

@@ -75,7 +75,8 @@ package struct Notify: Hashable, Codable, Sendable {
             failures[order.channel] = failure.text
             agenda.note(.warning(text: "notice by \(order.channel.rawValue) not sent: \(failure.text)"))
             let mayHelp = failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
-            if mayHelp, order.attempt < Notify.maxAttempts {
+            // What GitHub is told was tried more than once before it failed, for half a minute where GitHub hangs.
+            if mayHelp, order.channel.isForPeople, order.attempt < Notify.maxAttempts {
                 var next = order
                 next.attempt += 1
                 let pause = Notify.firstPause * (1 << (order.attempt - 1))

@@ -95,10 +95,12 @@ import Testing
         var report = Samples.needsHuman
         report.nextSteps = [
             "airboss recover production", "$ make fix", "Call somebody.", "fly to the moon.", "airboss", " ",
+            "see what runs: airboss status production", "note: fly to the moon.",
         ]
         let steps = NoticeContent(report).nextSteps
-        #expect(steps.map(\.isCommand) == [true, true, false, false, false])
+        #expect(steps.map(\.isCommand) == [true, true, false, false, false, false, true, false])
         #expect(steps[1].text == "make fix")
+        #expect(steps[5].text == "see what runs:" && steps[6].text == "airboss status production")
     }
 }
 
