@@ -99,7 +99,8 @@ package enum WebhookMessage {
     /// The header fields of a body: its key, the time, and the signature over both time and body, so that neither can
     /// be changed and what was heard cannot be said again later.
     ///
-    /// Signed are the decimal digits of the Unix time in seconds, a full stop, and the body, by HMAC-SHA-256 (RFC 2104).
+    /// Signed are the decimal digits of the Unix time in seconds, a full stop, and the body, by HMAC-SHA-256
+    /// (RFC 2104).
     package static func headers(for body: Data, key: String, secret: String, at now: Timestamp) -> HTTPHeaders {
         let time = String(now.secondsSinceEpoch)
         return [

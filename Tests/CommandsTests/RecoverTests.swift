@@ -54,6 +54,22 @@ struct RecoverTests {
         }
     }
 
+    @Test("a job that ends a dead run first has the outputs of the run that was asked for alone")
+    func outputs() async throws {
+        try await killed { workshop, id in
+            let file = workshop.folder + "/output"
+            let outcome = try await workshop.airboss(
+                "deploy", "production", "--reason", "Third", "--wait", "1m",
+                with: [
+                    "GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": file,
+                ])
+            #expect(outcome.status == 0, "\(outcome.everything)")
+            let text = try String(contentsOfFile: file, encoding: .utf8)
+            #expect(outcome.everything.contains(id) && !text.contains(id), "\(text)")
+            #expect(text.components(separatedBy: "run<<").count == 2 && text.contains("\nverified\n"), "\(text)")
+        }
+    }
+
     @Test("a journal that can't be gone on with is named, and nothing is changed; the platform alone is enough then")
     func damaged() async throws {
         try await killed { workshop, id in

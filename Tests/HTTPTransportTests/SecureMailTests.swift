@@ -13,8 +13,8 @@ import Testing
     .enabled(
         if: Tool.path("openssl") != nil && Tool.path("python3") != nil, "openssl or python3 is not installed"))
 struct SecureMailTests {
-    /// RFC 5321 with AUTH PLAIN, as far as a client that sends mail needs it, over TLS by Python's `ssl`. What the client
-    /// said, and whether it was in the clear, is in `heard`.
+    /// RFC 5321 with AUTH PLAIN, as far as a client that sends mail needs it, over TLS by Python's `ssl`. What the
+    /// client said, and whether it was in the clear, is in `heard`.
     private static let script = #"""
         import base64, json, os, socket, ssl, sys, threading
         mode, folder, stall = sys.argv[1:4]

@@ -8,8 +8,8 @@ internal import Notifications
 /// The job of GitHub Actions that this process is a step of.
 ///
 /// Its runner takes lines for commands, on standard error as on standard output. They go to standard error, so that
-/// standard output stays what it is anywhere else. Source: GitHub, "Workflow commands for GitHub Actions"; actions/runner,
-/// ActionCommand.cs.
+/// standard output stays what it is anywhere else. Source: GitHub, "Workflow commands for GitHub Actions";
+/// actions/runner, ActionCommand.cs.
 struct ActionsJob: Sendable {
     enum Level: String {
         case warning, error
