@@ -74,9 +74,10 @@ package struct Notify: Hashable, Codable, Sendable {
         case (.sent(let order), .failed(let failure)):
             failures[order.channel] = failure.text
             agenda.note(.warning(text: "notice by \(order.channel.rawValue) not sent: \(failure.text)"))
+            // A GitHub that hangs was waited for by its client, for half a minute: the next run may find it better.
+            let isHanging = failure.code == .timedOut && !order.channel.isForPeople
             let mayHelp = failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
-            // What GitHub is told was tried more than once before it failed, for half a minute where GitHub hangs.
-            if mayHelp, order.channel.isForPeople, order.attempt < Notify.maxAttempts {
+            if mayHelp, !isHanging, order.attempt < Notify.maxAttempts {
                 var next = order
                 next.attempt += 1
                 let pause = Notify.firstPause * (1 << (order.attempt - 1))

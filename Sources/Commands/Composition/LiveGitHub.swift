@@ -39,13 +39,25 @@ struct NoGitHub: GitHubPort {
 ///
 /// What can't be told now waits in the outbox for a run that can.
 final class LiveGitHubNotices: GitHubNotices {
+    /// For so long after GitHub gave no answer in time nothing more is asked of it: waiting for a GitHub that hangs takes
+    /// half a minute each time, and the outbox has the notice.
+    static let outagePause = Duration.seconds(60)
+
+    private struct Outage {
+        var failure: Failure
+        var until: Timestamp
+    }
+
     private let client: Result<GitHubClient, AirbossError>
     private let assignees: [String]
+    private let clock: any DriverClock
     private let last = Mutex<Task<Failure?, Never>?>(nil)
+    private let outage = Mutex<Outage?>(nil)
 
-    init(client: Result<GitHubClient, AirbossError>, assignees: [String]) {
+    init(client: Result<GitHubClient, AirbossError>, assignees: [String], clock: any DriverClock) {
         self.client = client
         self.assignees = assignees
+        self.clock = clock
     }
 
     /// As the pipeline asks for it; without a token, or a repository that is known, every notice says so.
@@ -57,9 +69,9 @@ final class LiveGitHubNotices: GitHubNotices {
             return LiveGitHubNotices(
                 client: .success(
                     try await context.githubClient(origin: origin, http: http, clock: clock, observer: observer)),
-                assignees: context.pipeline.notify.github.assignees)
+                assignees: context.pipeline.notify.github.assignees, clock: clock)
         } catch {
-            return LiveGitHubNotices(client: .failure(error), assignees: [])
+            return LiveGitHubNotices(client: .failure(error), assignees: [], clock: clock)
         }
     }
 
@@ -83,9 +95,16 @@ final class LiveGitHubNotices: GitHubNotices {
     ) async -> Failure? {
         let task = last.withLock { last in
             let earlier = last
-            let task = Task { [client] in
+            let task = Task { [self] in
                 _ = await earlier?.value
-                return await LiveGitHubNotices.tell(client, what)
+                let now = clock.now
+                if let outage = outage.withLock({ $0 }), now < outage.until { return outage.failure }
+                let failure = await LiveGitHubNotices.tell(client, what)
+                if let failure, failure.code == .timedOut {
+                    let until = clock.now + LiveGitHubNotices.outagePause
+                    outage.withLock { $0 = Outage(failure: failure, until: until) }
+                }
+                return failure
             }
             last = task
             return task
