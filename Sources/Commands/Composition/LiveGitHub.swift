@@ -95,7 +95,7 @@ final class LiveGitHubNotices: GitHubNotices {
     ) async -> Failure? {
         let task = last.withLock { last in
             let earlier = last
-            let task = Task { [self] in
+            let task = Task { [self] () -> Failure? in
                 _ = await earlier?.value
                 let now = clock.now
                 if let outage = outage.withLock({ $0 }), now < outage.until { return outage.failure }
