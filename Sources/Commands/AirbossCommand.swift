@@ -17,12 +17,14 @@ package struct AirbossCommand: AsyncParsableCommand {
 
             Start with:
               airboss validate                                    check the pipeline files
+              airboss plan staging                                see what a deploy would do
               airboss deploy staging --reason "First try"         deploy the commit you stand on
               airboss rollback staging --reason "It was not good" and go back
             """,
         version: Version.current,
         subcommands: [
-            DeployCommand.self, ApproveCommand.self, RollbackCommand.self, RecoverCommand.self, ValidateCommand.self,
+            DeployCommand.self, PlanCommand.self, ApproveCommand.self, RollbackCommand.self, RecoverCommand.self,
+            ValidateCommand.self,
             RehearseCommand.self,
             StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,
             NoticesCommand.self, AuditCommand.self, IncidentCommand.self, StateCommand.self, SimulatorCommand.self,

@@ -3,6 +3,7 @@
 
 internal import ArgumentParser
 internal import Model
+internal import Rehearsal
 internal import Stages
 
 struct DeployCommand: AsyncParsableCommand {
@@ -17,6 +18,7 @@ struct DeployCommand: AsyncParsableCommand {
               airboss deploy production --reason "Checkout fix, #512"
               airboss deploy production --commit v1.8.0 --reason "Release 1.8.0"
               airboss deploy production --image registry.fly.io/shop:deployment-01J --reason "Without a build"
+              airboss deploy production --plan HASH --reason "As planned"
               airboss deploy production --emergency --approved-by "Ana Lima" --reason "Payments are down"
 
             Exit codes: 0 verified, 10 failed and rolled back, 11 a person is needed, 12 refused, 13 another run holds \
@@ -34,6 +36,11 @@ struct DeployCommand: AsyncParsableCommand {
 
     @Option(name: .long, help: ArgumentHelp("Deploy this image instead of building.", valueName: "ref"))
     var image: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Refuse where it would do something else than this plan says: see plan.", valueName: "hash"))
+    var plan: String?
 
     @Flag(name: .long, help: "An emergency: the deployment window does not hold. Needs --approved-by.")
     var emergency = false
@@ -57,6 +64,15 @@ struct DeployCommand: AsyncParsableCommand {
     func validate() throws {
         try Checks.reason(reason)
         try Checks.overrides(emergency: emergency, approvedBy: approvedBy, skip: skip)
+        if let plan, PlanHash(plan) == nil {
+            throw ValidationError("“\(plan)” is no hash of a plan: `airboss plan \(pipeline)` prints one.")
+        }
+    }
+
+    /// In GitHub Actions the commit is the one the workflow runs for, whatever else is checked out.
+    static func revision(_ commit: String?, _ environment: [String: String]) -> String {
+        let actionsCommit = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_SHA"] : nil
+        return commit ?? actionsCommit ?? "HEAD"
     }
 
     func run() async throws {
@@ -64,18 +80,51 @@ struct DeployCommand: AsyncParsableCommand {
         let session = RunSession(
             context: context, options: options, view: options.makeView(), wait: waiting.duration,
             approvalFiles: approval)
-        let environment = context.environment
-        // In GitHub Actions the commit is the one the workflow runs for, whatever else is checked out.
-        let actionsCommit = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_SHA"] : nil
-        let report = try await session.run(.deploy) { run, actor, channels throws(AirbossError) in
+        let makeRequest = { (run: RunID, actor: String, channels: [NoticeOrder.Channel]) throws(AirbossError) in
             try context.request(
-                .deploy, run: run, actor: actor, reason: reason, revision: commit ?? actionsCommit ?? "HEAD",
-                image: image,
+                .deploy, run: run, actor: actor, reason: reason,
+                revision: DeployCommand.revision(commit, context.environment), image: image,
                 overrides: .init(
                     isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
                 wait: waiting.duration, channels: channels)
         }
+        var planned: DeploymentPlan?
+        if let hash = plan.flatMap(PlanHash.init) {
+            planned = try await session.plan(.deploy, makeRequest).holding(to: hash)
+        }
+        let report = try await session.run(.deploy) { [planned] run, actor, channels throws(AirbossError) in
+            var request = try makeRequest(run, actor, channels)
+            if let planned { request.hold(to: planned) }
+            return request
+        }
         throw ArgumentParser.ExitCode(report.exitCode)
+    }
+}
+
+extension DeploymentPlan {
+    /// The plan itself where it is the one with this hash; throws (12) with what is different now.
+    fileprivate func holding(to hash: PlanHash) throws(AirbossError) -> DeploymentPlan {
+        guard steps != nil else {
+            throw AirbossError(
+                refusal?.outcome == .unavailable ? .unavailable : .refused,
+                "what would be done now can't be told, and so not be held to a plan: \(refusal?.reason ?? "unknown")",
+                hint: refusal?.hints.joined(separator: "\n") ?? "")
+        }
+        let different = self.hash.differences(from: hash)
+        guard !different.isEmpty else { return self }
+        throw AirbossError(
+            .refused,
+            "what would be done now is not what the plan said: \(different.map(\.words).joined(separator: ", ")) "
+                + "\(different.count == 1 ? "is" : "are") different; nothing changed",
+            hint: "see what would be done now: airboss plan \(request.pipeline) (its hash is \(self.hash))")
+    }
+}
+
+extension RunRequest {
+    /// Pins what a plan has found, so that what changes between the plan and the run refuses it.
+    fileprivate mutating func hold(to plan: DeploymentPlan) {
+        if let commit = plan.facts.commit { revision = commit.id.rawValue }
+        planned = plan.plannedStart
     }
 }
 

@@ -3,7 +3,7 @@
 
 internal import Crypto
 internal import Dispatch
-internal import FoundationEssentials
+package import FoundationEssentials
 internal import Glibc
 internal import Model
 
@@ -119,7 +119,7 @@ extension ImageDigest {
     }
 
     /// The digest of some bytes in memory.
-    init(of data: Data) {
+    package init(of data: Data) {
         self.init(hexadecimalOf: SHA256.hash(data: data))
     }
 

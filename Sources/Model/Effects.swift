@@ -102,6 +102,8 @@ package enum ImageTask: Hashable, Codable, Sendable {
     case resolve(reference: String)
     /// Assemble, push and resolve an image from a commit's tree, as the pipeline's `build.layers` says.
     case build(commit: CommitID, tag: String)
+    /// What `build` would give, without pushing anything.
+    case assemble(commit: CommitID)
     /// Prove that an image can be pulled now.
     case provePullable(reference: String)
 }

@@ -110,7 +110,7 @@ package struct RunDriver: Sendable {
                     tasks.removeValue(forKey: earlier)?.cancel()
                 } else {
                     tasks[action.id] = Task { [self] in
-                        let answer = await perform(action.effect)
+                        let answer = await ports.perform(action.effect, clock)
                         if !Task.isCancelled { post.yield(.answered(action: action.id, answer: answer)) }
                     }
                 }
@@ -163,18 +163,21 @@ package struct RunDriver: Sendable {
         }
         return machine
     }
+}
 
-    private func perform(_ effect: Effect) async -> Answer {
+extension RunPorts {
+    /// Does what a machine asks for; `cancel` is the driver's own.
+    func perform(_ effect: Effect, _ clock: any DriverClock) async -> Answer {
         switch effect {
-        case .platform(let call): return await ports.platform.answer(call)
-        case .git(let query): return await ports.source.answer(query)
-        case .github(let call): return await ports.github.answer(call)
-        case .image(let task): return await ports.images.answer(task)
-        case .probe(let probe): return await ports.probes.answer(probe)
-        case .window: return await ports.window.answer(at: clock.now)
-        case .ledger(let entry): return await ports.ledger.answer(entry, at: clock.now)
-        case .notify(let order): return await ports.notices.answer(order, at: clock.now)
-        case .approvals(let query): return await ports.approvals.answer(query, at: clock.now)
+        case .platform(let call): return await platform.answer(call)
+        case .git(let query): return await source.answer(query)
+        case .github(let call): return await github.answer(call)
+        case .image(let task): return await images.answer(task)
+        case .probe(let probe): return await probes.answer(probe)
+        case .window: return await window.answer(at: clock.now)
+        case .ledger(let entry): return await ledger.answer(entry, at: clock.now)
+        case .notify(let order): return await notices.answer(order, at: clock.now)
+        case .approvals(let query): return await approvals.answer(query, at: clock.now)
         case .wake(let time):
             do {
                 try await clock.sleep(until: time)

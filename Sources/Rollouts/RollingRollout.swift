@@ -393,8 +393,9 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         return item.group == group && !item.change.target.isNew
     }
 
-    /// A group without services takes no traffic that could be lost.
-    private func floor(of group: ProcessGroup) -> Int {
+    /// The fewest available machines the group may have at any instant. One without services takes no traffic that
+    /// could be lost.
+    package func floor(of group: ProcessGroup) -> Int {
         guard servingGroups.contains(group) else { return 0 }
         let size = groupSizes[group] ?? 0
         let floor = limits.servingFloor ?? (size > 1 ? 1 : 0)

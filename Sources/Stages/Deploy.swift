@@ -258,6 +258,13 @@ package struct Deploy: Hashable, Codable, Sendable {
             try roll(over: fleet, &agenda)
             return
         }
+        if let difference = request.planned?.difference(in: fleet) {
+            state = .refused(
+                refusal: Refusal(
+                    .refused, "the fleet is not the one that was planned for: \(difference)",
+                    hints: ["make a new plan: airboss plan \(request.pipeline)"]))
+            return
+        }
         state = .numbering(
             action: agenda.perform(.platform(call: .createRelease(image: image.reference, strategy: "rolling"))))
     }

@@ -55,6 +55,14 @@ extension RunMachine {
     mutating func afterBuild(_ agenda: inout Agenda) {
         switch build.state {
         case .waiting, .building: return
+        case .built(let image) where request.planned?.image.map { $0 != image.digest } ?? false:
+            let planned = request.planned?.image?.short ?? ""
+            refuse(
+                .build,
+                Refusal(
+                    .refused,
+                    "the image is not the one that was planned: it is \(image.digest.short), and not \(planned)",
+                    hints: ["make a new plan: airboss plan \(request.pipeline)"]), &agenda)
         case .built(let image):
             let (sent, kept) = (RunMachine.megabytes(image.uploadedBytes), RunMachine.megabytes(image.skippedBytes))
             let isPushed = image.uploadedBytes + image.skippedBytes > 0

@@ -20,6 +20,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
     package var target: ReleaseNumber?
     package var overrides: Overrides
     package var settings: Settings
+    /// What it must find before its first change; nil where it was not held to a plan.
+    package var planned: PlannedStart?
 
     /// Gates that a person overrides in this run.
     package struct Overrides: Hashable, Codable, Sendable {

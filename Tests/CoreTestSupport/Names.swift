@@ -16,6 +16,7 @@ extension Effect {
         case .github(.pullRequests): "pullRequests"
         case .image(.resolve): "resolve"
         case .image(.build): "build"
+        case .image(.assemble): "assemble"
         case .image(.provePullable): "provePullable"
         case .probe: "probe"
         case .window: "window"

@@ -190,7 +190,8 @@ package struct Simulation: Sendable {
         case .github(.checks(let commit, let names)):
             reply(.checks(found: .allSuccessful(names, on: commit)), to: action.id)
         case .github(.pullRequests): reply(.pullRequests(list: []), to: action.id)
-        case .image(.resolve), .image(.build), .image(.provePullable): reply(.image(image: world.image), to: action.id)
+        case .image(.resolve), .image(.build), .image(.assemble), .image(.provePullable):
+            reply(.image(image: world.image), to: action.id)
         case .probe:
             let result = world.probes.isEmpty ? fly.probe() : world.probes.removeFirst()
             reply(.probe(result: result), to: action.id)

@@ -167,7 +167,8 @@ extension JSONValue {
         }
     }
 
-    private static func variable(_ name: String, _ value: JSONValue) -> JSONValue {
+    /// One variable of an environment as it may be shown.
+    static func variable(_ name: String, _ value: JSONValue) -> JSONValue {
         guard let text = value.string else { return value }
         // Read as an assignment, the name tells as well.
         let isSecret = Redactor.redact("\(name)=\(text)").hasPrefix("\(name)=\(Redactor.mark)")

@@ -24,6 +24,8 @@ struct LiveImages: ImagePort {
                 return .image(image: BuiltImage(reference: image.reference.description, digest: image.digest))
             case .build(let commit, let tag):
                 return try await build(commit, tag)
+            case .assemble(let commit):
+                return try await assemble(commit)
             }
         } catch let error as ImageError {
             let unavailable = error.code == .registryUnavailable
@@ -42,6 +44,19 @@ struct LiveImages: ImagePort {
             throw ImageError(.invalidReference, "“\(text)” is not an image name")
         }
         return reference
+    }
+
+    /// The image that a build would push, by the digest it would have.
+    private func assemble(_ commit: CommitID) async throws -> Answer {
+        guard let repository, let layers else {
+            throw ImageError(.invalidLayers, "the pipeline says nothing of layers to build")
+        }
+        let image = try await builder.assemble(
+            source: CommitTree(repository: repository, commit: commit), layers: layers,
+            created: try await repository.commit(commit).committedAt)
+        let target = ImageReference(registry: registryHost, repository: app.rawValue)
+        return .image(
+            image: BuiltImage(reference: target.pinned(to: image.digest).description, digest: image.digest))
     }
 
     private func build(_ commit: CommitID, _ tag: String) async throws -> Answer {

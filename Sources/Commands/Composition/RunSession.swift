@@ -85,7 +85,7 @@ struct RunSession {
 
     // MARK: - What every run needs
 
-    private struct Equipment {
+    struct Equipment {
         var clock: SteadyClock
         var endpoints: FlyEndpoints
         var token: FlyToken
@@ -101,9 +101,9 @@ struct RunSession {
     }
 
     /// Whatever the files say wrong is found before the app is held.
-    private func equipped(
-        for kind: RunKind, _ body: (Equipment) async throws -> RunReport
-    ) async throws -> RunReport {
+    func equipped<Result: Sendable>(
+        for kind: RunKind, _ body: (Equipment) async throws -> Result
+    ) async throws -> Result {
         let clock = SteadyClock(startingAt: Timestamp.fromSystemClock())
         let endpoints = try FlyEndpoints(environment: context.environment)
         let token = try FlyToken(environment: context.environment)
@@ -123,9 +123,9 @@ struct RunSession {
             layers: kind == .rollback || kind == .recover ? nil : try context.imageLayers(),
             store: store, holder: Holder.process(at: clock.now))
         do {
-            let report = try await body(equipment)
+            let result = try await body(equipment)
             await http.shutdown()
-            return report
+            return result
         } catch {
             // The record stays open: what happened is in the journal, and the next run sees that this one never ended.
             await http.shutdown()
@@ -218,27 +218,10 @@ struct RunSession {
             github: await LiveGitHubNotices.make(
                 context, origin: equipment.repository, http: equipment.http, clock: clock,
                 observer: options.githubObserver))
-        let images = LiveImages(
-            builder: ImageBuilder(
-                registry: RegistryClient(
-                    http: equipment.http,
-                    credentials: [
-                        equipment.endpoints.registryHost: .fly(token: equipment.token.registryPassword)
-                    ])),
-            repository: equipment.repository, layers: equipment.layers,
-            registryHost: equipment.endpoints.registryHost, app: app)
-        let ports = RunPorts(
-            platform: LivePlatform(
-                client: equipment.platform, app: app,
-                description: "airboss \(request.kind.rawValue), run \(request.run) by \(request.actor) on "
-                    + "\(equipment.holder.host) since \(clock.now)",
-                clock: clock),
-            source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
-            github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http),
-            window: equipment.window, ledger: LiveLedger(store: store, app: app, fence: fence), notices: sender,
-            approvals: LiveApprovals(
-                store: store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
-                files: approvalFiles, app: app, fence: fence)
+        let ports = await ports(
+            request, fence, equipment, notices: sender,
+            leaseNote: "airboss \(request.kind.rawValue), run \(request.run) by \(request.actor) on "
+                + "\(equipment.holder.host) since \(clock.now)"
         ).withoutSecrets
         let heartbeat = Task {
             while !Task.isCancelled {
@@ -282,8 +265,33 @@ struct RunSession {
         return report
     }
 
+    /// Everything a run, or the plan of one, reaches the world through.
+    func ports(
+        _ request: RunRequest, _ fence: Fence, _ equipment: Equipment, notices: any NoticePort, leaseNote: String
+    ) async -> RunPorts {
+        let images = LiveImages(
+            builder: ImageBuilder(
+                registry: RegistryClient(
+                    http: equipment.http,
+                    credentials: [
+                        equipment.endpoints.registryHost: .fly(token: equipment.token.registryPassword)
+                    ])),
+            repository: equipment.repository, layers: equipment.layers,
+            registryHost: equipment.endpoints.registryHost, app: request.app)
+        return RunPorts(
+            platform: LivePlatform(
+                client: equipment.platform, app: request.app, description: leaseNote, clock: equipment.clock),
+            source: equipment.repository.map { LiveSource(repository: $0) } ?? NoSource(),
+            github: await github(equipment), images: images, probes: LiveProbes(http: equipment.http),
+            window: equipment.window, ledger: LiveLedger(store: equipment.store, app: request.app, fence: fence),
+            notices: notices,
+            approvals: LiveApprovals(
+                store: equipment.store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
+                files: approvalFiles, app: request.app, fence: fence))
+    }
+
     /// The repository on GitHub; without a token, or where nothing names the repository, what is asked goes unanswered.
-    private func github(_ equipment: Equipment) async -> any GitHubPort {
+    func github(_ equipment: Equipment) async -> any GitHubPort {
         do {
             return LiveGitHub(client: try await githubClient(equipment))
         } catch {
@@ -383,7 +391,7 @@ struct RunSession {
         }
     }
 
-    private func unfinished(_ equipment: Equipment) async throws -> [RunRecord] {
+    func unfinished(_ equipment: Equipment) async throws -> [RunRecord] {
         do throws(StateError) {
             // What a dead process left of an announcement is nothing to go on with.
             return try await equipment.store.unfinishedRuns(context.pipeline.app)

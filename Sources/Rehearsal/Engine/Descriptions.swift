@@ -78,6 +78,7 @@ extension Engine {
         case .github(.pullRequests): "ask for the pull request"
         case .image(.resolve): "resolve the image"
         case .image(.build): "build the image"
+        case .image(.assemble): "assemble the image"
         case .image(.provePullable): "can the old image be pulled"
         case .probe: "probe"
         case .window: "ask the window"

@@ -57,7 +57,7 @@ extension Engine {
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
         case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
         case .github(.pullRequests): return .pullRequests(list: [])
-        case .image(.resolve), .image(.build): return image(scenario.reference(Scenario.newDigest))
+        case .image(.resolve), .image(.build), .image(.assemble): return image(scenario.reference(Scenario.newDigest))
         case .image(.provePullable(let reference)): return image(reference)
         case .probe:
             let result = probe()
