@@ -23,7 +23,8 @@ package struct AirbossCommand: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            DeployCommand.self, PlanCommand.self, ApproveCommand.self, RollbackCommand.self, RecoverCommand.self,
+            DeployCommand.self, PlanCommand.self, ApproveCommand.self, RollbackCommand.self, PromoteCommand.self,
+            RecoverCommand.self,
             ValidateCommand.self,
             RehearseCommand.self,
             StatusCommand.self, ReleasesCommand.self, RunsCommand.self, ShowCommand.self, WindowCommand.self,

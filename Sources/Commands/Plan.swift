@@ -13,8 +13,8 @@ struct PlanCommand: AsyncParsableCommand {
         discussion: """
             Asks every gate, and then plays the run on a model of the fleet as it is now: gates with their present \
             answers, the window, commits and paths since the verified release, config by config what changes, \
-            machine by machine the steps with the serving floor, the calls of Fly's API, how long such runs took, the way back, \
-            the price, and a hash. No app is taken, no image pushed, no approval used, no record kept.
+            machine by machine the steps with the serving floor, the calls of Fly's API, how long such runs took, the \
+            way back, the price, and a hash. No app is taken, no image pushed, no approval used, no record kept.
 
             Examples:
               airboss plan production

@@ -216,7 +216,7 @@ extension RegistryClient {
         guard digest == descriptor.digest, size == descriptor.size else { throw mismatch(name) }
     }
 
-    private func manifestRequest(
+    func manifestRequest(
         _ method: String, _ reference: ImageReference, _ endpoint: RegistryEndpoint
     ) -> HTTPRequest {
         let name = reference.digest?.rawValue ?? reference.tag ?? "latest"

@@ -38,6 +38,8 @@ package enum Effect: Hashable, Codable, Sendable {
     case ledger(entry: LedgerEntry)
     case notify(notice: NoticeOrder)
     case approvals(query: ApprovalQuery)
+    /// What another app runs, and which of its releases the ledger holds for verified.
+    case elsewhere(app: AppName)
     /// Report back at a time, or at once where it has passed.
     case wake(at: Timestamp)
     /// Stop waiting for an earlier action; its answer is no longer wanted.
@@ -104,6 +106,8 @@ package enum ImageTask: Hashable, Codable, Sendable {
     case build(commit: CommitID, tag: String)
     /// What `build` would give, without pushing anything.
     case assemble(commit: CommitID)
+    /// The image under its digest in this app's own repository, where the registry has it in another's.
+    case copy(reference: String)
     /// Prove that an image can be pulled now.
     case provePullable(reference: String)
 }
@@ -244,7 +248,38 @@ package enum Answer: Hashable, Codable, Sendable {
     case window(decision: WindowAnswer)
     case history(history: ReleaseHistory)
     case approvals(list: [FoundApproval])
+    case elsewhere(standing: ElsewhereStanding)
     case woke
+}
+
+/// How another app stands: what was recorded of it, and what its machines run now.
+package struct ElsewhereStanding: Hashable, Codable, Sendable {
+    /// One machine that Airboss may touch.
+    package struct Machine: Hashable, Codable, Sendable {
+        package var id: MachineID
+        package var state: String
+        package var digest: ImageDigest?
+
+        package init(id: MachineID, state: String, digest: ImageDigest?) {
+            self.id = id
+            self.state = state
+            self.digest = digest
+        }
+    }
+
+    /// Whether the ledger has ever heard of a release of the app.
+    package var isKnown: Bool
+    /// The verified release that serves, as far as the ledger knows.
+    package var release: ReleaseNumber?
+    package var digest: ImageDigest?
+    package var machines: [Machine]
+
+    package init(isKnown: Bool, release: ReleaseNumber?, digest: ImageDigest?, machines: [Machine]) {
+        self.isKnown = isKnown
+        self.release = release
+        self.digest = digest
+        self.machines = machines
+    }
 }
 
 /// Commits and paths between two commits.

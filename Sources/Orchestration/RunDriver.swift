@@ -16,11 +16,12 @@ package struct RunPorts: Sendable {
     package var ledger: any LedgerPort
     package var notices: any NoticePort
     package var approvals: any ApprovalPort
+    package var elsewhere: any ElsewherePort
 
     package init(
         platform: any PlatformPort, source: any SourcePort, github: any GitHubPort, images: any ImagePort,
         probes: any ProbePort, window: any WindowPort, ledger: any LedgerPort, notices: any NoticePort,
-        approvals: any ApprovalPort = NoApprovals()
+        approvals: any ApprovalPort = NoApprovals(), elsewhere: any ElsewherePort = NothingElsewhere()
     ) {
         self.platform = platform
         self.source = source
@@ -31,6 +32,7 @@ package struct RunPorts: Sendable {
         self.ledger = ledger
         self.notices = notices
         self.approvals = approvals
+        self.elsewhere = elsewhere
     }
 }
 
@@ -40,6 +42,15 @@ package struct NoApprovals: ApprovalPort {
 
     package func answer(_ query: ApprovalQuery, at now: Timestamp) async -> Answer {
         .failed(failure: Failure(.unavailable, "approvals can't be looked up here"))
+    }
+}
+
+/// Where no other app can be asked about: it is not known, never assumed to be well.
+package struct NothingElsewhere: ElsewherePort {
+    package init() {}
+
+    package func answer(about app: AppName) async -> Answer {
+        .failed(failure: Failure(.unavailable, "other apps can't be looked at here"))
     }
 }
 
@@ -177,6 +188,7 @@ extension RunPorts {
         case .window: return await window.answer(at: clock.now)
         case .ledger(let entry): return await ledger.answer(entry, at: clock.now)
         case .notify(let order): return await notices.answer(order, at: clock.now)
+        case .elsewhere(let app): return await elsewhere.answer(about: app)
         case .approvals(let query): return await approvals.answer(query, at: clock.now)
         case .wake(let time):
             do {

@@ -50,6 +50,11 @@ package protocol ApprovalPort: Sendable {
     func answer(_ query: ApprovalQuery, at now: Timestamp) async -> Answer
 }
 
+/// Other apps of the same platform and state store.
+package protocol ElsewherePort: Sendable {
+    func answer(about app: AppName) async -> Answer
+}
+
 /// Where a run's events are kept; durable when a call returns.
 package protocol JournalPort: Sendable {
     /// Keeps an event, and with it, both or neither, what the audit record is to tell of it. Throws an

@@ -3,6 +3,7 @@
 
 package import Model
 internal import Rollouts
+internal import Verification
 
 /// What of a run's events and of the decisions that follow from them belongs into the audit record.
 ///
@@ -41,7 +42,13 @@ package struct AuditTrail: Hashable, Sendable {
             let request = run.request
             var after: JSONValue = ["kind": .string(request.kind.rawValue)]
             switch request.kind {
-            case .deploy, .promote: after["revision"] = .string(request.revision)
+            case .deploy, .promote:
+                after["revision"] = .string(request.revision)
+                if let promotion = request.promotion {
+                    after["promoted_from"] = .string(promotion.source.probe.name)
+                    after["promoted_release"] = .integer(Int64(promotion.release.value))
+                    after["digest"] = .string(promotion.digest.rawValue)
+                }
             case .rollback: after["target"] = request.target.map { .integer(Int64($0.value)) } ?? .null
             case .recover: break
             }
@@ -104,12 +111,14 @@ package struct AuditTrail: Hashable, Sendable {
                     .approvalUsed, of: $0.approver, "approval of \($0.commit.short): \(detail)",
                     after: ["nonce": .string($0.nonce), "commit": .string($0.commit.rawValue)], at: time)
             }
-        case (.image, _):
+        case (.image(let task), _):
+            var name = "build"
+            if case .copy = task { name = "copy" }
             if case .image(let image) = answer {
                 after["image"] = .string(image.reference)
                 after["uploaded_bytes"] = .integer(image.uploadedBytes)
             }
-            return [AuditEntry(.imageAnswered, of: "image", "build: \(detail)", after: after, at: time)]
+            return [AuditEntry(.imageAnswered, of: "image", "\(name): \(detail)", after: after, at: time)]
         case (.ledger(.record(let release)), .failed):
             return [AuditEntry(.releaseRecorded, of: release.number.description, detail, after: after, at: time)]
         case (.ledger(.mark(let release, _)), .failed):
@@ -170,6 +179,12 @@ package struct AuditTrail: Hashable, Sendable {
                 AuditEntry(
                     .imageAsked, of: "image", "build",
                     after: ["action": number, "commit": .string(commit.rawValue), "tag": .string(tag)], at: time)
+            ]
+        case .image(.copy(let reference)):
+            open[action.id] = action.effect
+            return [
+                AuditEntry(
+                    .imageAsked, of: "image", "copy", after: ["action": number, "image": .string(reference)], at: time)
             ]
         case .approvals(.spend):
             open[action.id] = action.effect

@@ -27,6 +27,8 @@ package struct Build: Hashable, Codable, Sendable {
         switch (build, commit) {
         case (.image(let reference), _):
             state = .building(action: agenda.perform(.image(task: .resolve(reference: reference))))
+        case (.promoted(let reference), _):
+            state = .building(action: agenda.perform(.image(task: .copy(reference: reference))))
         case (.layers, let commit?):
             // The tag only helps people to find the image; everything else goes by its digest.
             let tag = "deployment-" + commit.id.short

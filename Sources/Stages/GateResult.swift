@@ -13,6 +13,8 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     case checks
     case secrets
     case healthyElsewhere = "healthy"
+    /// Where a promoted digest comes from: verified, running and healthy there.
+    case promotion
     case approvals
     case fleet
     case servingFloor = "serving-floor"
@@ -23,7 +25,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     /// Gates without which the run would not know what to do; they can't be skipped.
     package var canBeSkipped: Bool {
         switch self {
-        case .token, .app, .commit: false
+        case .token, .app, .commit, .promotion: false
         case .branch, .cleanWorktree, .checks, .secrets, .healthyElsewhere, .approvals, .fleet, .servingFloor, .wayBack,
             .healthURL, .window:
             true

@@ -38,7 +38,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     private enum Question: Hashable, Codable, Sendable {
         case app, machines, releases, secrets, history, commit, branch, clean, changes, pullable
-        case healthy(index: Int)
         case healthURL
         case baseline
         case approvals
@@ -51,12 +50,15 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private var routes: [ActionID: Question] = [:]
     /// CI's word on the commit; nil where the pipeline asks for none, and until the commit is known.
     private var checks: ChecksGate?
-    private var sickElsewhere: [String] = []
+    /// What must be well elsewhere, and where a promoted digest comes from.
+    private var elsewhere: [ElsewhereGate] = []
     private let request: RunRequest
 
     package init(_ request: RunRequest) { self.request = request }
 
-    package func awaits(_ action: ActionID) -> Bool { routes[action] != nil || checks?.awaits(action) == true }
+    package func awaits(_ action: ActionID) -> Bool {
+        routes[action] != nil || checks?.awaits(action) == true || elsewhere.contains { $0.awaits(action) }
+    }
 
     /// Overrides that took effect, with what each gate would have said.
     package var overrides: [Override] {
@@ -75,13 +77,15 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .rollback: break  // a rollback asks nobody's permission, only whether it can work
         case .deploy, .promote, .recover:
             ask(.commit, .git(query: .commit(revision: request.revision)), &agenda)
-            if request.settings.requiresCleanWorktree { ask(.clean, .git(query: .isClean), &agenda) }
+            // What is promoted was built from another checkout.
+            if request.settings.requiresCleanWorktree, request.kind != .promote {
+                ask(.clean, .git(query: .isClean), &agenda)
+            }
             ask(.releases, .platform(call: .releases(limit: Confirmation.maxReleases)), &agenda)
             if !request.settings.requiredSecrets.isEmpty { ask(.secrets, .platform(call: .secretNames), &agenda) }
             if let health = request.settings.verify.health { ask(.healthURL, .probe(request: health.probe), &agenda) }
-            for (index, probe) in request.settings.healthyElsewhere.enumerated() {
-                ask(.healthy(index: index), .probe(request: probe.probe), &agenda)
-            }
+            elsewhere = ElsewhereGate.gates(of: request)
+            for index in elsewhere.indices { elsewhere[index].begin(&agenda) }
         }
         ask(.machines, .platform(call: .machines), &agenda)
     }
@@ -91,6 +95,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .waiting, .asking:
             routes = [:]
             checks?.stop()
+            elsewhere = []
             state = .stopped
         case .passed, .refused, .stopped: break
         }
@@ -99,6 +104,14 @@ package struct PreValidation: Hashable, Codable, Sendable {
     package mutating func handle(_ action: ActionID, _ answer: Answer, _ agenda: inout Agenda) throws(IllegalEvent) {
         if case .asking = state, checks?.awaits(action) == true {
             try checks?.handle(action, answer, &agenda)
+            settle(&agenda)
+            return
+        }
+        if case .asking = state, let index = elsewhere.firstIndex(where: { $0.awaits(action) }) {
+            try elsewhere[index].handle(action, answer)
+            if let result = elsewhere[index].result {
+                set(result.gate, result.verdict, result.detail, hint: result.hint, &agenda)
+            }
             settle(&agenda)
             return
         }
@@ -152,8 +165,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case (.changes, .changes(let changes)):
             facts.changes = changes
             judgeMigrations(changes, &agenda)
-        case (.healthy(let index), .probe(let result)):
-            judgeElsewhere(request.settings.healthyElsewhere[index], result, &agenda)
         case (.healthURL, .probe(let result)): judgeHealthURL(result, &agenda)
         case (.pullable, .image):
             set(.wayBack, .passed, "\(facts.wayBack?.number.description ?? "the way back") can be pulled", &agenda)
@@ -226,20 +237,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    private mutating func judgeElsewhere(_ probe: HealthProbe, _ result: ProbeResult, _ agenda: inout Agenda) {
-        if let fault = probe.criteria.fault(in: result) { sickElsewhere.append("\(probe.name) \(fault)") }
-        let isLast = !routes.values.contains { if case .healthy = $0 { true } else { false } }
-        guard isLast else { return }
-        if sickElsewhere.isEmpty {
-            let names = request.settings.healthyElsewhere.map(\.name).joined(separator: ", ")
-            set(.healthyElsewhere, .passed, "\(names) healthy now", &agenda)
-        } else {
-            set(
-                .healthyElsewhere, .refused, sickElsewhere.sorted().joined(separator: "; "),
-                hint: "mend it first, or --skip healthy with --approved-by", &agenda)
-        }
-    }
-
     private mutating func judgeHistory(_ history: ReleaseHistory, _ agenda: inout Agenda) {
         askForChanges(&agenda)
         switch request.kind {
@@ -298,7 +295,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
     /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway.
     private mutating func haveChecksSettled(_ agenda: inout Agenda) -> Bool {
         guard checks != nil, gates[.checks] == nil else { return true }
-        if routes.isEmpty, gates.values.contains(where: { $0.verdict == .refused || $0.verdict == .unanswered }) {
+        if routes.isEmpty, areElsewhereSettled,
+            gates.values.contains(where: { $0.verdict == .refused || $0.verdict == .unanswered })
+        {
             checks?.giveUp(&agenda)
         }
         guard case .settled(let result) = checks?.state else { return false }
@@ -479,9 +478,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
             // Only what people are told hangs on it, and the migrations, which then count as changed.
             warn("the commits between the releases could not be read: \(failure.text)", &agenda)
             if !request.settings.migrationPaths.isEmpty { facts.migrations = request.settings.migrationPaths }
-        case .healthy(let index):
-            let probe = request.settings.healthyElsewhere[index]
-            judgeElsewhere(probe, ProbeResult(status: nil, elapsed: .zero, failure: failure.text), &agenda)
         case .healthURL: set(.healthURL, .unanswered, failure.text, hint: failure.hint, &agenda)
         case .approvals, .spending: set(.approvals, refusal, failure.text, hint: failure.hint, &agenda)
         case .pullable, .baseline:
@@ -510,8 +506,10 @@ package struct PreValidation: Hashable, Codable, Sendable {
         routes[agenda.perform(effect)] = question
     }
 
+    private var areElsewhereSettled: Bool { elsewhere.allSatisfy { $0.result != nil } }
+
     private mutating func settle(_ agenda: inout Agenda) {
-        guard haveChecksSettled(&agenda), routes.isEmpty else { return }
+        guard haveChecksSettled(&agenda), routes.isEmpty, areElsewhereSettled else { return }
         // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
         if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
             set(

@@ -4,6 +4,7 @@
 internal import Model
 internal import PipelineFiles
 internal import Rollouts
+internal import Verification
 
 /// What follows from each end of each stage.
 extension RunMachine {
@@ -118,7 +119,8 @@ extension RunMachine {
         case .healthy:
             close(.verify, .passed, verify.healthStatus.isEmpty ? "healthy" : verify.healthStatus, &agenda)
             let number = deploy?.release?.number.description ?? ""
-            end(.verified, "\(number) is deployed and verified", &agenda)
+            let origin = request.promotion.map { ", promoted from \($0.source.probe.name) \($0.release)" } ?? ""
+            end(.verified, "\(number) is deployed and verified\(origin)", &agenda)
         case .unhealthy(let reason):
             if troubleSince == nil { troubleSince = verify.firstFailureAt }
             close(.verify, .failed, reason, &agenda)

@@ -78,8 +78,10 @@ package struct RunPreview: Sendable {
         case .platform(let call): call.isMutation ? .holdBack : .ask(effect)
         // What would be built is assembled and not pushed: its digest is the same.
         case .image(.build(let commit, _)): .ask(.image(task: .assemble(commit: commit)))
+        // Equal digests stand for equal images, wherever they are.
+        case .image(.copy(let reference)): .ask(.image(task: .resolve(reference: reference)))
         case .image(.resolve), .image(.provePullable), .image(.assemble): .ask(effect)
-        case .git, .github, .probe, .window, .ledger(.history), .approvals(.find): .ask(effect)
+        case .git, .github, .probe, .window, .ledger(.history), .approvals(.find), .elsewhere: .ask(effect)
         case .approvals(.spend): .takeForDone
         case .ledger(.record), .ledger(.mark), .notify, .wake, .cancel: .holdBack
         }

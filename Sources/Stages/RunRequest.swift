@@ -22,6 +22,21 @@ package struct RunRequest: Hashable, Codable, Sendable {
     package var settings: Settings
     /// What it must find before its first change; nil where it was not held to a plan.
     package var planned: PlannedStart?
+    /// Where what is deployed was verified before; of a promotion alone.
+    package var promotion: Promotion?
+
+    /// A verified release of another pipeline, whose digest is deployed as it is.
+    package struct Promotion: Hashable, Codable, Sendable {
+        package var release: ReleaseNumber
+        package var digest: ImageDigest
+        package var source: ElsewhereGate.Place
+
+        package init(release: ReleaseNumber, digest: ImageDigest, source: ElsewhereGate.Place) {
+            self.release = release
+            self.digest = digest
+            self.source = source
+        }
+    }
 
     /// Gates that a person overrides in this run.
     package struct Overrides: Hashable, Codable, Sendable {
@@ -40,6 +55,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
     package enum Build: Hashable, Codable, Sendable {
         case image(reference: String)
         case layers
+        /// An image that another app runs.
+        case promoted(reference: String)
     }
 
     package struct Settings: Hashable, Codable, Sendable {
@@ -50,6 +67,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var checks: ChecksPolicy?
         /// What must be healthy now, elsewhere.
         package var healthyElsewhere: [HealthProbe]
+        /// The apps of those that are pipelines, by the name of their probe; nil in requests of earlier versions.
+        package var appsElsewhere: [String: AppName]?
         package var hasWindow: Bool
         package var build: Build
         package var flyToml: FlyToml

@@ -17,6 +17,8 @@ extension Effect {
         case .image(.resolve): "resolve"
         case .image(.build): "build"
         case .image(.assemble): "assemble"
+        case .image(.copy): "copy"
+        case .elsewhere: "elsewhere"
         case .image(.provePullable): "provePullable"
         case .probe: "probe"
         case .window: "window"
@@ -101,6 +103,7 @@ extension Answer {
         case .window: "window"
         case .history: "history"
         case .approvals: "approvals"
+        case .elsewhere: "elsewhere"
         case .woke: "woke"
         }
     }
@@ -121,7 +124,8 @@ extension Answer {
         .image(image: Sample.image(Sample.newDigest)),
         .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(20))),
         .window(decision: WindowAnswer(isOpen: true, rule: "Mon-Fri 09:00-17:00", nextOpen: nil, closes: nil)),
-        .history(history: ReleaseHistory(current: nil, verified: [], states: [])), .approvals(list: []), .woke,
+        .history(history: ReleaseHistory(current: nil, verified: [], states: [])), .approvals(list: []),
+        .elsewhere(standing: ElsewhereStanding(isKnown: false, release: nil, digest: nil, machines: [])), .woke,
     ]
 
     /// The sample of a kind; traps where there is none.

@@ -36,6 +36,7 @@ package struct Simulation: Sendable {
         /// Answers given instead of the platform's and the world's own, by the effect's name; each is used up.
         package var scripted: [String: [Answer]] = [:]
         package var probes: [ProbeResult] = []
+        package var elsewhere: [AppName: ElsewhereStanding] = [:]
 
         package init() {}
 
@@ -190,7 +191,7 @@ package struct Simulation: Sendable {
         case .github(.checks(let commit, let names)):
             reply(.checks(found: .allSuccessful(names, on: commit)), to: action.id)
         case .github(.pullRequests): reply(.pullRequests(list: []), to: action.id)
-        case .image(.resolve), .image(.build), .image(.assemble), .image(.provePullable):
+        case .image(.resolve), .image(.build), .image(.assemble), .image(.copy), .image(.provePullable):
             reply(.image(image: world.image), to: action.id)
         case .probe:
             let result = world.probes.isEmpty ? fly.probe() : world.probes.removeFirst()
@@ -212,6 +213,10 @@ package struct Simulation: Sendable {
         case .approvals(.spend(let approvals)):
             world.spent += approvals
             reply(.done, to: action.id)
+        case .elsewhere(let app):
+            reply(
+                world.elsewhere[app].map { .elsewhere(standing: $0) }
+                    ?? .failed(failure: Failure(.unavailable, "nobody knows \(app)")), to: action.id)
         case .notify: reply(world.noticeFailure.map { .failed(failure: $0) } ?? .done, to: action.id)
         }
     }

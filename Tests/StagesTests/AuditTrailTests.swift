@@ -26,9 +26,9 @@ import Testing
         switch effect {
         case .platform(.refreshLease): false
         case .platform(let call): call.isMutation
-        case .image(.build): true
+        case .image(.build), .image(.copy): true
         case .ledger(.record), .ledger(.mark): true
-        case .image, .git, .github, .probe, .window, .ledger, .notify, .approvals, .wake, .cancel: false
+        case .image, .git, .github, .probe, .window, .ledger, .notify, .approvals, .elsewhere, .wake, .cancel: false
         }
     }
 

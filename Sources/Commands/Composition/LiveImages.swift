@@ -26,6 +26,8 @@ struct LiveImages: ImagePort {
                 return try await build(commit, tag)
             case .assemble(let commit):
                 return try await assemble(commit)
+            case .copy(let text):
+                return try await copy(try reference(text))
             }
         } catch let error as ImageError {
             let unavailable = error.code == .registryUnavailable
@@ -44,6 +46,20 @@ struct LiveImages: ImagePort {
             throw ImageError(.invalidReference, "“\(text)” is not an image name")
         }
         return reference
+    }
+
+    /// Brings an image of another app into this one's repository, so that this app's way back hangs on nobody else. One
+    /// of another registry is taken as it is.
+    private func copy(_ reference: ImageReference) async throws -> Answer {
+        guard reference.registry == registryHost, reference.repository != app.rawValue else {
+            let image = try await builder.registry.provePullable(reference)
+            return .image(image: BuiltImage(reference: image.reference.description, digest: image.digest))
+        }
+        let image = try await builder.copy(reference, to: app.rawValue)
+        return .image(
+            image: BuiltImage(
+                reference: image.reference.description, digest: image.digest, uploadedBytes: image.uploadedBytes,
+                skippedBytes: image.skippedBytes))
     }
 
     /// The image that a build would push, by the digest it would have.

@@ -97,8 +97,9 @@ struct PipelineContext {
     }
 
     /// What must be healthy elsewhere: a URL, or the health endpoint of another pipeline.
-    private func healthyElsewhere() throws(AirbossError) -> [HealthProbe] {
+    private func healthyElsewhere() throws(AirbossError) -> (probes: [HealthProbe], apps: [String: AppName]) {
         var probes: [HealthProbe] = []
+        var apps: [String: AppName] = [:]
         for entry in pipeline.gates.healthy {
             let text = try resolve(entry)
             if text.hasPrefix("http://") || text.hasPrefix("https://") {
@@ -107,15 +108,28 @@ struct PipelineContext {
                 continue
             }
             let other = try PipelineContext(named: text, in: folder, environment: environment)
-            guard let health = try other.verifyPlan().health else {
+            do throws(AirbossError) {
+                probes.append(try other.elsewhere().probe)
+            } catch {
                 throw AirbossError(
-                    .configuration, "the pipeline “\(text)” has no URL by which its health could be asked",
-                    hint: "set verify.url in it", location: entry.location.description)
+                    error.code, error.message, hint: error.hint, location: entry.location.description)
             }
-            probes.append(
-                HealthProbe(name: text, url: health.url, timeout: health.timeout, criteria: health.criteria))
+            apps[other.pipeline.name] = other.pipeline.app
         }
-        return probes
+        return (probes, apps)
+    }
+
+    /// This pipeline as others look at it; throws (78) where it has no URL to ask.
+    func elsewhere(running digest: ImageDigest? = nil) throws(AirbossError) -> ElsewhereGate.Place {
+        guard let health = try verifyPlan().health else {
+            throw AirbossError(
+                .configuration, "the pipeline “\(pipeline.name)” has no URL by which its health could be asked",
+                hint: "set verify.url in it")
+        }
+        return ElsewhereGate.Place(
+            probe: HealthProbe(
+                name: pipeline.name, url: health.url, timeout: health.timeout, criteria: health.criteria),
+            app: pipeline.app, digest: digest)
     }
 
     private var checksPolicy: ChecksPolicy? {
@@ -133,7 +147,7 @@ struct PipelineContext {
         let build: RunRequest.Build
         if let image {
             build = .image(reference: image)
-        } else if kind == .rollback || kind == .recover {
+        } else if kind == .rollback || kind == .recover || kind == .promote {
             // A rollback builds nothing, and what its image is called today must not stand in its way.
             build = .layers
         } else {
@@ -149,14 +163,16 @@ struct PipelineContext {
         for group in flyToml.groups { counts[group] = deploy.machines.count(for: group) }
         let verify = try verifyPlan()
         let isRollback = kind == .rollback || kind == .recover
-        return RunRequest(
+        let elsewhere: (probes: [HealthProbe], apps: [String: AppName]) =
+            isRollback ? ([], [:]) : try healthyElsewhere()
+        var request = RunRequest(
             run: run, kind: kind, pipeline: pipeline.name, app: pipeline.app, actor: Redactor.redact(actor),
             reason: Redactor.redact(reason), revision: revision, target: target, overrides: overrides.withoutSecrets,
             settings: RunRequest.Settings(
                 branch: isRollback ? nil : try resolve(pipeline.source.branch),
                 requiresCleanWorktree: pipeline.gates.cleanWorktree, requiredSecrets: pipeline.gates.secrets,
                 checks: isRollback ? nil : checksPolicy,
-                healthyElsewhere: isRollback ? [] : try healthyElsewhere(),
+                healthyElsewhere: elsewhere.probes,
                 hasWindow: pipeline.window != nil, build: build, flyToml: flyToml,
                 maxUnavailable: {
                     switch deploy.maxUnavailable {
@@ -174,6 +190,8 @@ struct PipelineContext {
                     ? nil
                     : ApprovalRule(
                         needed: pipeline.gates.approvals, authorMayApprove: pipeline.gates.authorMayApprove)))
+        request.settings.appsElsewhere = elsewhere.apps.isEmpty ? nil : elsewhere.apps
+        return request
     }
 
     /// The GitHub Actions run this process is part of; empty elsewhere.

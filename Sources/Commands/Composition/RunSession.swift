@@ -120,7 +120,7 @@ struct RunSession {
             origin: await AuditOrigin.process(
                 environment: context.environment, repository: repository, at: clock.now),
             channels: try context.noticeChannels(of: kind) { view.warn($0) }, window: RunSession.reading(store, window),
-            layers: kind == .rollback || kind == .recover ? nil : try context.imageLayers(),
+            layers: kind != .deploy ? nil : try context.imageLayers(),
             store: store, holder: Holder.process(at: clock.now))
         do {
             let result = try await body(equipment)
@@ -151,7 +151,7 @@ struct RunSession {
     }
 
     private func openRepository(for kind: RunKind) async throws -> GitRepository? {
-        guard case .layers = context.pipeline.build, kind == .deploy || kind == .promote else {
+        guard case .layers = context.pipeline.build, kind == .deploy else {
             // An image can be deployed without a repository; then commits are simply not known.
             return try? await GitRepository.open(at: try context.repositoryPath())
         }
@@ -287,7 +287,8 @@ struct RunSession {
             notices: notices,
             approvals: LiveApprovals(
                 store: equipment.store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
-                files: approvalFiles, app: request.app, fence: fence))
+                files: approvalFiles, app: request.app, fence: fence),
+            elsewhere: LiveElsewhere(store: equipment.store, client: equipment.platform))
     }
 
     /// The repository on GitHub; without a token, or where nothing names the repository, what is asked goes unanswered.

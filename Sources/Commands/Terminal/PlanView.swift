@@ -49,6 +49,7 @@ struct PlanView {
         guard let image = plan.image else { return "unknown: it was not looked at" }
         switch plan.request.settings.build {
         case .image: return image.reference
+        case .promoted: return "\(image.reference) (copied, and not built)"
         case .layers: return "\(image.reference) (assembled here; nothing was pushed)"
         }
     }

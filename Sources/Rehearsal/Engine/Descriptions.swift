@@ -79,6 +79,8 @@ extension Engine {
         case .image(.resolve): "resolve the image"
         case .image(.build): "build the image"
         case .image(.assemble): "assemble the image"
+        case .image(.copy): "copy the image"
+        case .elsewhere(let app): "look at \(app)"
         case .image(.provePullable): "can the old image be pulled"
         case .probe: "probe"
         case .window: "ask the window"
@@ -98,7 +100,7 @@ extension Engine {
         case .done: "done"
         case .failed(let failure): "failed (\(failure.code.rawValue)\(failure.isAmbiguous ? "?" : "")): \(failure.text)"
         case .app, .names, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes, .checks,
-            .pullRequests, .approvals, .woke:
+            .pullRequests, .approvals, .elsewhere, .woke:
             "answered"
         case .machines(let list):
             list.map { "\($0.name) \($0.state)\($0.isServing ? " healthy" : "")" }.joined(separator: ", ")

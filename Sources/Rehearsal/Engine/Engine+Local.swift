@@ -8,7 +8,7 @@ internal import Model
 extension Engine {
     func localLatency(of effect: Effect) -> Int {
         switch effect {
-        case .ledger, .git, .window, .approvals: 1
+        case .ledger, .git, .window, .approvals, .elsewhere: 1
         case .image: 40
         case .github: 60
         case .probe: 25
@@ -43,7 +43,7 @@ extension Engine {
     private func isWorthTelling(_ effect: Effect) -> Bool {
         switch effect {
         case .ledger, .notify, .probe, .image, .github: true
-        case .platform, .git, .window, .approvals, .wake, .cancel: false
+        case .platform, .git, .window, .approvals, .elsewhere, .wake, .cancel: false
         }
     }
 
@@ -57,7 +57,8 @@ extension Engine {
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
         case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
         case .github(.pullRequests): return .pullRequests(list: [])
-        case .image(.resolve), .image(.build), .image(.assemble): return image(scenario.reference(Scenario.newDigest))
+        case .image(.resolve), .image(.build), .image(.assemble), .image(.copy):
+            return image(scenario.reference(Scenario.newDigest))
         case .image(.provePullable(let reference)): return image(reference)
         case .probe:
             let result = probe()
@@ -78,6 +79,8 @@ extension Engine {
         // People are not rehearsed: no scenario asks for approvals.
         case .approvals(.find): return .approvals(list: [])
         case .approvals(.spend): return .done
+        // No scenario looks at other apps.
+        case .elsewhere: return .failed(failure: Failure(.unavailable, "there is no other app"))
         case .platform, .wake, .cancel: return .done
         }
     }

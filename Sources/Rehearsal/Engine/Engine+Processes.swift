@@ -376,7 +376,7 @@ extension Engine {
         case .platform(let call): send(call, action.id, index, killsWhenApplied: killsWhenApplied)
         case .wake(let time):
             schedule(.deliver(process: index, kind: .answered(action: action.id, answer: .woke)), at: max(time, now))
-        case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals:
+        case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals, .elsewhere:
             // The outbox has the notice as soon as it is asked for.
             if case .notify(let order) = action.effect {
                 checker.notified(order, processes[index].who, stores[processes[index].store].records)
@@ -393,7 +393,7 @@ extension Engine {
             case .platform: KillPoint.allCases
             case .wake: [.beforeSent, .beforeJournaled]
             // Done and answered in one step.
-            case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals, .cancel:
+            case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals, .elsewhere, .cancel:
                 [.beforeSent, .afterApplied]
             }
         processes[index].marks.append(RunProcess.EffectMark(name: describe(effect), points: points))

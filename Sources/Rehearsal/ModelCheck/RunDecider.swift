@@ -57,6 +57,7 @@ struct RunDecider: Decider {
         case .notify: return .done
         case .approvals(.find): return .approvals(list: [])
         case .approvals(.spend): return .done
+        case .elsewhere: return .failed(failure: Failure(.unavailable, "there is no other app"))
         case .ledger(.history): return .history(history: history)
         case .ledger(.record(let release)):
             ledger.removeAll { $0.number == release.number }

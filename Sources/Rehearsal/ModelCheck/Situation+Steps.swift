@@ -262,7 +262,7 @@ extension Situation {
             if case .wait(_, _, _, let seconds) = call { message.deadline = now + .seconds(seconds) }
             if call.isMutation { message.arrivesBefore = now + NetworkMessage.latestArrival }
             messages.append(message)
-        case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals:
+        case .git, .github, .image, .probe, .window, .ledger, .notify, .approvals, .elsewhere:
             preconditionFailure("nobody answers \(action.effect)")
         }
     }

@@ -170,7 +170,8 @@ private struct Storyteller<D: Decider> {
         case .waitTimedOut: return "the time of the wait is over"
         case .leaseHolder(let holder): return holder == nil ? "nobody" : "somebody"
         case .app, .names, .platformRelease, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes,
-            .checks, .pullRequests, .image, .probe, .window, .history, .approvals, .woke:
+            .checks, .pullRequests, .image, .probe, .window, .history, .approvals, .elsewhere,
+            .woke:
             return "answered"
         }
     }

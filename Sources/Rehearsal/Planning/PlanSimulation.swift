@@ -139,7 +139,7 @@ struct PlanSimulation {
             case .probe(let probe):
                 queue.insert(
                     .local(action, heldUntil: now + probe.timeout), at: now + PlanSimulation.probeTime)
-            case .git, .github, .image, .window, .ledger, .notify, .approvals:
+            case .git, .github, .image, .window, .ledger, .notify, .approvals, .elsewhere:
                 queue.insert(.local(action, heldUntil: now), at: now + .milliseconds(1))
             }
         }
@@ -163,7 +163,7 @@ struct PlanSimulation {
             }
             answer = .probe(result: goodResult(of: probe))
         case .ledger(.record), .ledger(.mark), .notify, .approvals(.spend): answer = .done
-        case .git, .github, .image, .window, .ledger(.history), .approvals(.find):
+        case .git, .github, .image, .window, .ledger(.history), .approvals(.find), .elsewhere:
             answer =
                 answers[action.effect]
                 ?? .failed(failure: Failure(.unavailable, "nobody was asked when this was planned"))

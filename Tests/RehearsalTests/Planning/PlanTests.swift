@@ -42,7 +42,7 @@ import Testing
             case .probe: .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(5)))
             case .window: .window(decision: window)
             case .approvals(.find): .approvals(list: [])
-            case .approvals, .platform, .ledger, .notify, .wake, .cancel: .done
+            case .approvals, .platform, .ledger, .notify, .elsewhere, .wake, .cancel: .done
             }
         }
 
@@ -94,7 +94,7 @@ import Testing
             case .platform(let call): #expect(!call.isMutation, "\(call)")
             case .image(.build), .ledger(.record), .ledger(.mark), .approvals(.spend), .notify, .wake, .cancel:
                 Issue.record("it did \(effect.name)")
-            case .git, .github, .image, .probe, .window, .ledger(.history), .approvals(.find): break
+            case .git, .github, .image, .probe, .window, .ledger(.history), .approvals(.find), .elsewhere: break
             }
         }
     }
