@@ -18,7 +18,7 @@ struct PromoteCommand: AsyncParsableCommand {
 
             Examples:
               airboss promote staging production --reason "Release 1.8.0"
-              airboss promote staging production --approval approval.json --reason "Release 1.8.0"
+              airboss promote staging production --approval ana.json --reason "1.8.0"
 
             Exit codes: as of deploy; 12 where FROM is not verified, runs something else, or is not healthy.
             """)
