@@ -90,7 +90,7 @@ extension Answer {
                 })
         case .done, .app, .machines, .observations, .machine, .created, .lease, .waitTimedOut, .names,
             .platformRelease, .platformReleases, .versions, .onBranch, .checks, .pullRequests, .image, .window,
-            .history, .approvals, .woke:
+            .history, .approvals, .elsewhere, .woke:
             return self
         }
     }
@@ -154,6 +154,10 @@ extension Clean: ApprovalPort where Port == any ApprovalPort {
     }
 }
 
+extension Clean: ElsewherePort where Port == any ElsewherePort {
+    func answer(about app: AppName) async -> Answer { await port.answer(about: app).withoutSecrets }
+}
+
 extension RunPorts {
     /// The same ports, over which no secret reaches a run: what it never heard, no journal, ledger or notice can tell.
     var withoutSecrets: RunPorts {
@@ -165,6 +169,7 @@ extension RunPorts {
         ports.probes = Clean(port: probes)
         ports.notices = Clean(port: notices)
         ports.approvals = Clean(port: approvals)
+        ports.elsewhere = Clean(port: elsewhere)
         return ports
     }
 }

@@ -221,8 +221,7 @@ struct RunSession {
         let ports = await ports(
             request, fence, equipment, notices: sender,
             leaseNote: "airboss \(request.kind.rawValue), run \(request.run) by \(request.actor) on "
-                + "\(equipment.holder.host) since \(clock.now)"
-        ).withoutSecrets
+                + "\(equipment.holder.host) since \(clock.now)")
         let heartbeat = Task {
             while !Task.isCancelled {
                 // A heartbeat that can't be written, or comes too late, shows in the journal's own writes.
@@ -288,7 +287,8 @@ struct RunSession {
             approvals: LiveApprovals(
                 store: equipment.store, signatures: SSHSignatures(allowedSigners: context.allowedSigners),
                 files: approvalFiles, app: request.app, fence: fence),
-            elsewhere: LiveElsewhere(store: equipment.store, client: equipment.platform))
+            elsewhere: LiveElsewhere(store: equipment.store, client: equipment.platform)
+        ).withoutSecrets
     }
 
     /// The repository on GitHub; without a token, or where nothing names the repository, what is asked goes unanswered.
