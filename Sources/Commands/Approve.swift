@@ -63,6 +63,7 @@ struct ApproveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let now = Timestamp.fromSystemClock()
+        if let problem = PlausibleClock.problem(now) { throw problem }
         let context = try options.load(pipeline)
         let life = DurationText.parse(expires) ?? .zero
         let signatures = SSHSignatures(allowedSigners: context.allowedSigners)

@@ -105,6 +105,11 @@ struct RunSession {
         for kind: RunKind, _ body: (Equipment) async throws -> Result
     ) async throws -> Result {
         let clock = SteadyClock(startingAt: Timestamp.fromSystemClock())
+        if let problem = PlausibleClock.problem(clock.now) {
+            // Nothing that a rollback decides hangs on the time of day; what is recorded does.
+            guard kind == .rollback || kind == .recover else { throw problem }
+            view.warn(problem.message + "; what is recorded now is dated wrongly")
+        }
         let endpoints = try FlyEndpoints(environment: context.environment)
         let token = try FlyToken(environment: context.environment)
         let http = HTTPClient(.init(userAgent: "airboss/\(Version.current)"))
