@@ -110,7 +110,8 @@ extension GitRepository {
         let new = try object(target)
         for side in [new, old] where try graphNode(side) == nil { _ = try commitHandle(side) }
         if old == new { return CommitRange(relation: .same, commits: [], count: 0, undoneCount: 0) }
-        let (added, undone) = try differences(new, old)
+        let (added, undoneCommits) = try differences(new, old)
+        let undone = undoneCommits.count
         let tags = added.isEmpty ? [:] : tagsByCommit()
         var commits: [Commit] = []
         for id in added.prefix(max(0, limit)) { commits.append(try commit(id, tags: tags)) }
@@ -185,10 +186,12 @@ extension GitRepository {
         return false
     }
 
-    /// The commits of `left` that `right` has not, newest first, and how many it is the other way round. Paints both
+    /// The commits of `left` that `right` has not, and those of `right` that `left` has not, newest first. Paints both
     /// histories down until only common commits are left to visit, as git's merge-base does, and further until clock
     /// skew of ``clockSkewTolerated`` can't change the answer.
-    private func differences(_ left: ObjectID, _ right: ObjectID) throws(GitError) -> (left: [ObjectID], right: Int) {
+    func differences(
+        _ left: ObjectID, _ right: ObjectID
+    ) throws(GitError) -> (left: [ObjectID], right: [ObjectID]) {
         let (fromLeft, fromRight, fromBoth): (UInt8, UInt8, UInt8) = (1, 2, 3)
         var colours: [ObjectID: UInt8] = [:]
         var nodes: [ObjectID: GraphNode] = [:]
@@ -238,7 +241,7 @@ extension GitRepository {
         // Below a commit of both nothing one-sided is hidden; below one of a single side anything may be.
         if let child = hiding.first(where: { colours[$0] != fromBoth }) { throw hiddenHistory(of: child) }
         let oneSided = order.filter { colours[$0] != fromBoth }
-        return (oneSided.filter { colours[$0] == fromLeft }, oneSided.count { colours[$0] == fromRight })
+        return (oneSided.filter { colours[$0] == fromLeft }, oneSided.filter { colours[$0] == fromRight })
     }
 
     func checkWalk(_ count: Int) throws(GitError) {

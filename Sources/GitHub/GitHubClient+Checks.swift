@@ -3,27 +3,6 @@
 
 package import Model
 
-/// An approving, or other, review of a pull request.
-package struct PullRequestReview: Hashable, Sendable {
-    package var id: Int64
-    /// Empty where the account is gone.
-    package var user: String
-    /// `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED`, `DISMISSED`, `PENDING`.
-    package var state: String
-    /// The commit that was reviewed; nil where GitHub no longer knows.
-    package var commit: CommitID?
-    package var submittedAt: Timestamp?
-}
-
-/// A decision of a reviewer of environments on a workflow run.
-package struct EnvironmentApproval: Hashable, Sendable {
-    package var environments: [String]
-    /// `approved`, `rejected`, `pending`.
-    package var state: String
-    package var user: String
-    package var comment: String
-}
-
 /// What GitHub knows of commits and of who approved them.
 extension GitHubClient {
     /// The latest attempt of every check run, and the latest of every status context, in no order.
@@ -56,13 +35,17 @@ extension GitHubClient {
         return Array(found.values)
     }
 
-    /// The pull requests that a commit belongs to or was made by, merged and open ones.
+    /// The pull requests of this repository that a commit belongs to or was made by, merged and open ones.
     package func pullRequests(of commit: CommitID) async throws(GitHubError) -> [PullRequest] {
         let call = GitHubRequest(
             "GET", "/repos/{owner}/{repo}/commits/{commit_sha}/pulls", of: repository,
             ["commit_sha": commit.rawValue], query: [("per_page", String(GitHubClient.pageSize))])
         var found: [PullRequest] = []
-        try await pages(call, as: [WirePullRequest].self) { found += $0.map(\.value) }
+        // A fork's commits also belong to pull requests elsewhere, whose numbers mean others here.
+        let own = repository.description.lowercased()
+        try await pages(call, as: [WirePullRequest].self) { page in
+            found += page.filter { ($0.base?.repo?.full_name ?? own).lowercased() == own }.map(\.value)
+        }
         return found
     }
 
@@ -74,6 +57,25 @@ extension GitHubClient {
         var found: [PullRequestReview] = []
         try await pages(call, as: [WireReview].self) { found += $0.map(\.value) }
         return found
+    }
+
+    /// A workflow run of this repository, and what reviewers of environments decided about it. Where nobody did, only
+    /// that is asked.
+    package func workflowRun(_ id: String) async throws(GitHubError) -> WorkflowRun {
+        let approvals = try await approvals(ofWorkflowRun: id)
+        guard !approvals.isEmpty else {
+            return WorkflowRun(id: id, commit: nil, status: "", startedAt: nil, approvals: [])
+        }
+        let call = GitHubRequest(
+            "GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", of: repository, ["run_id": id])
+        let run = try await perform(call, as: WireWorkflowRun.self)
+        // Another run than was asked for says nothing about this one.
+        guard String(run.id) == id else {
+            throw error(.malformedAnswer, call, "it is about the workflow run \(run.id)")
+        }
+        return WorkflowRun(
+            id: id, commit: CommitID(run.head_sha), status: run.status ?? "",
+            startedAt: (run.run_started_at ?? run.created_at).flatMap { Timestamp($0) }, approvals: approvals)
     }
 
     /// What reviewers of environments decided about a workflow run.
@@ -132,6 +134,10 @@ private struct CombinedStatusPage: Decodable {
 
 private struct WireUser: Decodable {
     var login: String
+    var type: String?
+
+    /// Accounts of apps are named so, whatever their type says.
+    var isBot: Bool { type == "Bot" || login.hasSuffix("[bot]") }
 }
 
 private struct WirePullRequest: Decodable {
@@ -143,6 +149,13 @@ private struct WirePullRequest: Decodable {
     var merge_commit_sha: String?
     var merged_at: String?
     var user: WireUser?
+    struct Base: Decodable {
+        struct Repository: Decodable {
+            var full_name: String?
+        }
+        var repo: Repository?
+    }
+    var base: Base?
 
     /// While a pull request is open, `merge_commit_sha` is a trial merge that nobody deploys.
     var value: PullRequest {
@@ -158,11 +171,12 @@ private struct WireReview: Decodable {
     var state: String
     var commit_id: String?
     var submitted_at: String?
+    var author_association: String?
 
     var value: PullRequestReview {
         PullRequestReview(
-            id: id, user: user?.login ?? "", state: state, commit: commit_id.map { CommitID($0) },
-            submittedAt: submitted_at.flatMap { Timestamp($0) })
+            id: id, user: user?.login ?? "", isBot: user?.isBot ?? false, association: author_association ?? "",
+            state: state, commit: commit_id.map { CommitID($0) }, submittedAt: submitted_at.flatMap { Timestamp($0) })
     }
 }
 
@@ -172,11 +186,19 @@ private struct WireApproval: Decodable {
     }
     var environments: [Environment]
     var state: String
-    var user: WireUser
-    var comment: String
+    var user: WireUser?
 
     var value: EnvironmentApproval {
         EnvironmentApproval(
-            environments: environments.compactMap(\.name), state: state, user: user.login, comment: comment)
+            environments: environments.compactMap(\.name), state: state, user: user?.login ?? "",
+            isBot: user?.isBot ?? false)
     }
+}
+
+private struct WireWorkflowRun: Decodable {
+    var id: Int64
+    var head_sha: String
+    var status: String?
+    var created_at: String?
+    var run_started_at: String?
 }

@@ -14,25 +14,28 @@ extension GitHubClient {
 
     private static let runKey = "airboss_run"
 
-    /// Records that a run is about to change the app: a deployment of its pipeline's environment, under way.
-    package func openDeployment(of report: RunReport) async throws(GitHubError) {
+    /// Records that a run waits for its turn (`queued`), or is about to change the app (`in_progress`): a deployment of
+    /// its pipeline's environment.
+    package func openDeployment(of report: RunReport, isQueued: Bool = false) async throws(GitHubError) {
         let known = try await deployments(to: report.pipeline, limit: GitHubClient.maxKnownDeployments)
         guard !isOvertaken(report, by: known),
-            let own = try await deployments(of: report, among: known, isMade: true).first,
-            try await states(ofDeployment: own.id).isEmpty
+            let own = try await deployments(of: report, among: known, isMade: true).first
         else { return }
+        // What has begun, or ended, waits no more.
+        let states = try await states(ofDeployment: own.id)
+        guard isQueued ? states.isEmpty : states.allSatisfy({ $0 == DeploymentState.queued.rawValue }) else { return }
         try await setState(
-            .inProgress, ofDeployment: own.id, description: report.withOverrides(report.reason),
-            environmentURL: report.url,
-            logURL: report.runURL)
+            isQueued ? .queued : .inProgress, ofDeployment: own.id, description: report.withOverrides(report.reason),
+            environmentURL: report.url, logURL: report.runURL)
     }
 
     /// Records how a run ended that changed the app, or was about to.
     ///
     /// After a success earlier deployments become inactive. A run that is told of only after a later one is inactive
-    /// itself.
+    /// itself. What a dead run has left open is an error once a recovery has looked after the app.
     package func recordDeployment(of report: RunReport) async throws(GitHubError) {
-        let hasBegun = report.stages.contains { $0.stage == .deploy && $0.startedAt != nil }
+        let hasBegun =
+            report.wasAnnounced == true || report.stages.contains { $0.stage == .deploy && $0.startedAt != nil }
         let ended = GitHubClient.state(of: report)
         guard ended != nil || hasBegun else { return }
         let known = try await deployments(to: report.pipeline, limit: GitHubClient.maxKnownDeployments)
@@ -46,15 +49,29 @@ extension GitHubClient {
                 environmentURL: report.url,
                 logURL: report.runURL)
         }
-        guard state == .success else { return }
-        let isOwn = Set(own.map(\.id))
-        // One that is still under way belongs to a run that can say nothing any more.
-        let standing = ["success", DeploymentState.inProgress.rawValue]
-        for deployment in known.filter({ !isOwn.contains($0.id) }).prefix(GitHubClient.maxEarlierDeployments) {
-            guard let last = try await states(ofDeployment: deployment.id).first, standing.contains(last) else {
-                continue
+        let others = known.filter { deployment in !own.contains { $0.id == deployment.id } }
+        try await closeEarlier(others, after: report, state, hasOwn: !own.isEmpty)
+    }
+
+    /// Ends what earlier runs left standing: replaced by a success, or found open by a recovery, whose run held the app
+    /// alone.
+    private func closeEarlier(
+        _ others: [DeploymentRecord], after report: RunReport, _ state: DeploymentState, hasOwn: Bool
+    ) async throws(GitHubError) {
+        let isRecovery = report.kind == .recover
+        guard state == .success || isRecovery else { return }
+        let open = [DeploymentState.inProgress.rawValue, DeploymentState.queued.rawValue]
+        for deployment in others.prefix(GitHubClient.maxEarlierDeployments) {
+            guard let last = try await states(ofDeployment: deployment.id).first else { continue }
+            if isRecovery, open.contains(last) {
+                try await setState(
+                    .error, ofDeployment: deployment.id,
+                    description: "its run ended without a word; found by \(report.run)", logURL: report.runURL)
+            } else if state == .success, hasOwn || !isRecovery, last == "success" || open.contains(last) {
+                // One that is still open belongs to a run that can say nothing any more.
+                try await setState(
+                    .inactive, ofDeployment: deployment.id, description: "replaced by run \(report.run)")
             }
-            try await setState(.inactive, ofDeployment: deployment.id, description: "replaced by run \(report.run)")
         }
     }
 

@@ -213,7 +213,7 @@ package final class GitHubClient: Sendable {
             call: call, now: clock.now, redact: { [token] in Redaction.text(token.redacting($0)) })
     }
 
-    private func error(_ code: GitHubError.Code, _ call: GitHubRequest, _ message: String) -> GitHubError {
+    func error(_ code: GitHubError.Code, _ call: GitHubRequest, _ message: String) -> GitHubError {
         GitHubError(code, message: message, method: call.method, path: call.path)
     }
 

@@ -86,11 +86,12 @@ extension SQLStore {
         try await read { [self] session in
             let verified = try verified(session, app, before: nil, limit: max(1, limit))
             let states = try session.rows(
-                "SELECT number, state FROM release WHERE app = ? ORDER BY number DESC LIMIT ?",
+                "SELECT number, state, commit_id FROM release WHERE app = ? ORDER BY number DESC LIMIT ?",
                 [app.rawValue, max(0, limit)]
             ).map { row in
                 return ReleaseHistory.Summary(
-                    number: ReleaseNumber(try row.required("number")), state: try releaseState(row))
+                    number: ReleaseNumber(try row.required("number")), state: try releaseState(row),
+                    commit: try row.optional("commit_id", as: String.self).map { CommitID($0) })
             }
             let serving = try lastVerifiedChange(session, app, among: verified.map(\.number))
             return ReleaseHistory(

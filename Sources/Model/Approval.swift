@@ -66,23 +66,67 @@ package struct Approval: Hashable, Codable, Sendable {
     package static func signedText(of json: JSONValue) -> Data { Data(json.text().utf8) }
 }
 
+/// By what a person shows that they approve.
+package enum ApprovalKind: String, Hashable, Codable, Sendable, CaseIterable {
+    /// A signature with an SSH key that `allowed_signers` names.
+    case ssh
+    /// An approving review of the pull request that brought the commit.
+    case review
+    /// An environment of the very workflow run that a reviewer has let through.
+    case environment
+}
+
 /// Whose approvals a run needs.
 package struct ApprovalRule: Hashable, Codable, Sendable {
     /// How many different people.
     package var needed: Int
     /// Whether the commit's author counts.
     package var authorMayApprove: Bool
+    /// The kinds of evidence that count.
+    package var kinds: [ApprovalKind]
+    /// GitHub environments whose reviewers count; GitHub does not tell their names apart by case.
+    package var environments: [String]
+    /// The workflow run that this process is part of; nil elsewhere.
+    package var workflowRun: String?
+    /// How long approvals that are not there yet are waited for.
+    package var patience: Duration
+    /// How long after it was given an approval counts at most.
+    package var lifetime: Duration
 
-    package init(needed: Int, authorMayApprove: Bool = false) {
+    package init(
+        needed: Int, authorMayApprove: Bool = false, kinds: [ApprovalKind] = [.ssh], environments: [String] = [],
+        workflowRun: String? = nil, patience: Duration = .zero, lifetime: Duration = Approval.longestLife
+    ) {
         self.needed = needed
         self.authorMayApprove = authorMayApprove
+        self.kinds = kinds
+        self.environments = environments
+        self.workflowRun = workflowRun
+        self.patience = patience
+        self.lifetime = lifetime
+    }
+
+    /// Journals of earlier versions know signatures only.
+    package init(from decoder: any Decoder) throws {
+        let keys = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            needed: try keys.decode(Int.self, forKey: .needed),
+            authorMayApprove: try keys.decode(Bool.self, forKey: .authorMayApprove),
+            kinds: try keys.decodeIfPresent([ApprovalKind].self, forKey: .kinds) ?? [.ssh],
+            environments: try keys.decodeIfPresent([String].self, forKey: .environments) ?? [],
+            workflowRun: try keys.decodeIfPresent(String.self, forKey: .workflowRun),
+            patience: try keys.decodeIfPresent(Duration.self, forKey: .patience) ?? .zero,
+            lifetime: try keys.decodeIfPresent(Duration.self, forKey: .lifetime) ?? Approval.longestLife)
     }
 }
 
 /// What is asked of whoever keeps approvals.
 package enum ApprovalQuery: Hashable, Codable, Sendable {
-    /// Every approval of a commit that can be found, with its signature verified.
+    /// Every signed approval of a commit that can be found, with its signature verified.
     case find(commit: CommitID)
+    /// Which runs have used up what these nonces stand for, and the names by which `allowed_signers` knows these
+    /// people.
+    case check(nonces: [String], names: [String])
     /// Use these up: whatever run comes later does not get them.
     case spend(approvals: [Approval])
 }
@@ -91,22 +135,75 @@ package enum ApprovalQuery: Hashable, Codable, Sendable {
 package struct FoundApproval: Hashable, Codable, Sendable {
     /// Nil where it can't be read.
     package var approval: Approval?
+    package var kind: ApprovalKind
     /// Where it was found, for people.
     package var source: String
-    /// The fingerprint of the key that signed it; empty where the signature is not good.
+    /// The fingerprint of the key that signed it; empty where the signature is not good. Of what GitHub says, GitHub's
+    /// name for whoever said it.
     package var key: String
-    /// Why the signature does not count; empty where it does.
+    /// Why it does not count; empty where it does.
     package var problem: String
     /// The run that has used it up.
     package var spentBy: RunID?
+    /// Every name by which `allowed_signers` knows the approver; empty where it does not.
+    package var names: [String]
 
     package init(
-        approval: Approval?, source: String, key: String = "", problem: String = "", spentBy: RunID? = nil
+        approval: Approval?, kind: ApprovalKind = .ssh, source: String, key: String = "", problem: String = "",
+        spentBy: RunID? = nil, names: [String] = []
     ) {
         self.approval = approval
+        self.kind = kind
         self.source = source
         self.key = key
         self.problem = problem
         self.spentBy = spentBy
+        self.names = names
+    }
+
+    /// Journals of earlier versions know signatures only.
+    package init(from decoder: any Decoder) throws {
+        let keys = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            approval: try keys.decodeIfPresent(Approval.self, forKey: .approval),
+            kind: try keys.decodeIfPresent(ApprovalKind.self, forKey: .kind) ?? .ssh,
+            source: try keys.decode(String.self, forKey: .source), key: try keys.decode(String.self, forKey: .key),
+            problem: try keys.decode(String.self, forKey: .problem),
+            spentBy: try keys.decodeIfPresent(RunID.self, forKey: .spentBy),
+            names: try keys.decodeIfPresent([String].self, forKey: .names) ?? [])
+    }
+}
+
+/// An approval that a run has counted, as its report tells it.
+package struct CountedApproval: Hashable, Codable, Sendable {
+    package var approver: String
+    package var kind: ApprovalKind
+    /// Where it was found, for people.
+    package var source: String
+    /// The key's fingerprint, or GitHub's name for the approver.
+    package var key: String
+    package var approvedAt: Timestamp
+    package var expiresAt: Timestamp
+    package var nonce: String
+
+    /// Nil of one that can't be read.
+    package init?(_ found: FoundApproval) {
+        guard let approval = found.approval else { return nil }
+        approver = approval.approver
+        kind = found.kind
+        source = found.source
+        key = found.key
+        approvedAt = approval.createdAt
+        expiresAt = approval.expiresAt
+        nonce = approval.nonce
+    }
+
+    /// For reports and records.
+    package var json: JSONValue {
+        [
+            "approver": .string(approver), "kind": .string(kind.rawValue), "source": .string(source),
+            "key": .string(key), "approved_at": .string(approvedAt.description),
+            "expires_at": .string(expiresAt.description), "nonce": .string(nonce),
+        ]
     }
 }

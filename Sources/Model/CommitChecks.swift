@@ -148,4 +148,8 @@ package enum GitHubCall: Hashable, Codable, Sendable {
     case checks(commit: CommitID, names: [String])
     /// The pull requests that a commit belongs to or was made by.
     case pullRequests(commit: CommitID)
+    /// What reviewers last decided about a pull request.
+    case reviews(pullRequest: Int)
+    /// A workflow run, and what reviewers of environments decided about it.
+    case workflowRun(id: String)
 }

@@ -96,6 +96,8 @@ package enum GitQuery: Hashable, Codable, Sendable {
     case isClean
     /// Commits and changed paths between the deployed commit and the target.
     case changes(from: CommitID, to: CommitID)
+    /// What changed under some paths between two commits, and by which commits.
+    case migrations(from: CommitID, to: CommitID, paths: [String])
 }
 
 /// Work on images and their registry.
@@ -249,6 +251,11 @@ package enum Answer: Hashable, Codable, Sendable {
     case history(history: ReleaseHistory)
     case approvals(list: [FoundApproval])
     case elsewhere(standing: ElsewhereStanding)
+    /// The runs that have used nonces up; and by name, all names of whoever `allowed_signers` knows by it.
+    case approvalCheck(spentBy: [String: RunID], names: [String: [String]])
+    case reviews(list: [PullRequestReview])
+    case workflowRun(run: WorkflowRun)
+    case migrations(found: MigrationChanges)
     case woke
 }
 
@@ -296,6 +303,43 @@ package struct ChangeSet: Hashable, Codable, Sendable {
         self.paths = paths
         self.isTruncated = isTruncated
         self.goesBack = goesBack
+    }
+}
+
+/// What changed of the database's migrations between two commits, whichever of them is the older one.
+package struct MigrationChanges: Hashable, Codable, Sendable {
+    /// A commit that changes migrations.
+    package struct Change: Hashable, Codable, Sendable {
+        package var commit: CommitID
+        /// Untrusted text.
+        package var subject: String
+        /// Whether its message declares what it changes reversible.
+        package var isReversible: Bool
+
+        package init(commit: CommitID, subject: String, isReversible: Bool) {
+            self.commit = commit
+            self.subject = subject
+            self.isReversible = isReversible
+        }
+    }
+
+    /// Paths of migrations that differ, in order, bounded.
+    package var paths: [String]
+    /// Newest first, bounded.
+    package var commits: [Change]
+    /// Whether there are more of either.
+    package var isTruncated: Bool
+
+    package init(paths: [String], commits: [Change], isTruncated: Bool = false) {
+        self.paths = paths
+        self.commits = commits
+        self.isTruncated = isTruncated
+    }
+
+    /// Whether a person must decide before anything goes back past them.
+    package var needsPerson: Bool {
+        guard !paths.isEmpty || !commits.isEmpty || isTruncated else { return false }
+        return commits.isEmpty || isTruncated || commits.contains { !$0.isReversible }
     }
 }
 

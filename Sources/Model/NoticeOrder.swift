@@ -35,12 +35,16 @@ package struct NoticeOrder: Hashable, Sendable {
     /// Whether the run is only about to change the app; nil is false. Nobody waits for such a notice, and it is not
     /// kept: what comes too late is not worth telling.
     package var isOpening: Bool?
+    /// Of an opening, whether the run only waits for its turn so far; nil is false.
+    package var isQueued: Bool?
     package var subject: Subject
 
     package init(
-        channel: Channel, attempt: Int, isDeferred: Bool = false, isOpening: Bool? = nil, report: RunReport
+        channel: Channel, attempt: Int, isDeferred: Bool = false, isOpening: Bool? = nil, isQueued: Bool? = nil,
+        report: RunReport
     ) {
         self.isOpening = isOpening
+        self.isQueued = isQueued
         self.channel = channel
         self.attempt = attempt
         self.isDeferred = isDeferred
@@ -99,7 +103,7 @@ package struct NoticeOrder: Hashable, Sendable {
 /// What is about maintenance is left alone by a version that does not know it: it finds no report.
 extension NoticeOrder: Codable {
     private enum CodingKeys: String, CodingKey {
-        case channel, attempt, isDeferred, isOpening, report, maintenance
+        case channel, attempt, isDeferred, isOpening, isQueued, report, maintenance
     }
 
     package init(from decoder: any Decoder) throws {
@@ -108,6 +112,7 @@ extension NoticeOrder: Codable {
         attempt = try container.decode(Int.self, forKey: .attempt)
         isDeferred = try container.decode(Bool.self, forKey: .isDeferred)
         isOpening = try container.decodeIfPresent(Bool.self, forKey: .isOpening)
+        isQueued = try container.decodeIfPresent(Bool.self, forKey: .isQueued)
         if let notice = try container.decodeIfPresent(MaintenanceNotice.self, forKey: .maintenance) {
             subject = .maintenance(notice: notice)
         } else {
@@ -121,6 +126,7 @@ extension NoticeOrder: Codable {
         try container.encode(attempt, forKey: .attempt)
         try container.encode(isDeferred, forKey: .isDeferred)
         try container.encodeIfPresent(isOpening, forKey: .isOpening)
+        try container.encodeIfPresent(isQueued, forKey: .isQueued)
         switch subject {
         case .run(let report): try container.encode(report, forKey: .report)
         case .maintenance(let notice): try container.encode(notice, forKey: .maintenance)

@@ -84,10 +84,13 @@ package struct ReleaseHistory: Hashable, Codable, Sendable {
     package struct Summary: Hashable, Codable, Sendable {
         package var number: ReleaseNumber
         package var state: ReleaseRecord.State
+        /// Nil where the ledger does not know.
+        package var commit: CommitID?
 
-        package init(number: ReleaseNumber, state: ReleaseRecord.State) {
+        package init(number: ReleaseNumber, state: ReleaseRecord.State, commit: CommitID? = nil) {
             self.number = number
             self.state = state
+            self.commit = commit
         }
     }
 

@@ -111,6 +111,10 @@ package struct RunReport: Hashable, Codable, Sendable {
     package var approval: ApprovalWanted?
     /// Set where the window refused the run.
     package var opening: WindowOpening?
+    /// Whose approvals it went by; nil of a run of an earlier version.
+    package var approvals: [CountedApproval]?
+    /// Whether a record of it was opened elsewhere before it ended, which its end must close; nil is no.
+    package var wasAnnounced: Bool?
 
     /// Whether the run goes on: it waits for people. Then the outcome means nothing yet.
     package var isUnderWay: Bool { approval?.until != nil }
@@ -122,7 +126,8 @@ package struct RunReport: Hashable, Codable, Sendable {
         startedAt: Timestamp, finishedAt: Timestamp, stages: [StageReport] = [], overrides: [Override] = [],
         healthStatus: String = "", timeToRestore: Duration? = nil, divergence: [String] = [],
         nextSteps: [String] = [], warnings: [String] = [], url: String = "", runURL: String = "",
-        approval: ApprovalWanted? = nil, opening: WindowOpening? = nil
+        approval: ApprovalWanted? = nil, opening: WindowOpening? = nil, approvals: [CountedApproval]? = nil,
+        wasAnnounced: Bool? = nil
     ) {
         self.approval = approval
         self.opening = opening
@@ -151,5 +156,7 @@ package struct RunReport: Hashable, Codable, Sendable {
         self.warnings = warnings
         self.url = url
         self.runURL = runURL
+        self.approvals = approvals
+        self.wasAnnounced = wasAnnounced
     }
 }

@@ -183,6 +183,11 @@ extension NoticeContent {
         add("Reason", report.reason)
         let hasDeployed = report.outcome != .refused && report.outcome != .unavailable
         add(!hasDeployed ? "Asked by" : report.kind == .rollback ? "Rolled back by" : "Deployed by", report.actor)
+        if let approvals = report.approvals, !approvals.isEmpty {
+            add(
+                "Approved by", approvals.map(\.approver).joined(separator: ", "),
+                note: approvals.map(\.source).joined(separator: "; "))
+        }
         if let wanted = report.approval {
             add("Approvals", wanted.found)
             if let until = wanted.until { add("Waits until", NoticeText.time(until)) }

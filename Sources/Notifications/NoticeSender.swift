@@ -17,8 +17,8 @@ extension MailTransport: MailSending {}
 /// What GitHub is told of finished runs. A failure's code says whether trying again may help, as for every notice.
 package protocol GitHubNotices: Sendable {
     func recordDeployment(of report: RunReport) async -> Failure?
-    /// The run is about to change the app.
-    func openDeployment(of report: RunReport) async -> Failure?
+    /// The run waits for its turn, or is about to change the app.
+    func openDeployment(of report: RunReport, isQueued: Bool) async -> Failure?
     /// `title` and `body` (Markdown) are for the issue.
     func keepIncident(of report: RunReport, title: String, body: String) async -> Failure?
 }
@@ -127,7 +127,9 @@ package struct NoticeSender: NoticePort {
 
     private func open(_ order: NoticeOrder) async -> Answer {
         guard order.channel == .deployment, let github, let report = order.report else { return .done }
-        return await github.openDeployment(of: Redactor.redact(report)).map { .failed(failure: $0) } ?? .done
+        let failure = await github.openDeployment(
+            of: Redactor.redact(report), isQueued: order.isQueued == true)
+        return failure.map { .failed(failure: $0) } ?? .done
     }
 
     private func send(_ order: NoticeOrder, at now: Timestamp) async -> Failure? {

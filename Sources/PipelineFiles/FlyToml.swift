@@ -84,6 +84,13 @@ package struct FlyToml: Hashable, Codable, Sendable {
         return isOpen(80, tls: false) ? "http://\(app).fly.dev" : nil
     }
 
+    /// The secrets that files of machines are made of, with the files, in order.
+    package var fileSecrets: [(name: String, path: String)] {
+        files.compactMap { file in
+            file.json["secret_name"]?.string.map { (name: $0, path: file.json["guest_path"]?.string ?? "") }
+        }.sorted { ($0.name, $0.path) < ($1.name, $1.path) }
+    }
+
     func isFor(_ group: ProcessGroup, _ piece: Piece) -> Bool {
         piece.processes.isEmpty ? group == defaultGroup : piece.processes.contains(group.rawValue)
     }

@@ -54,6 +54,14 @@ package struct Pipeline: Hashable, Codable, Sendable {
         package var approvals: Int
         /// Whether the commit's author counts among those who approve.
         package var authorMayApprove: Bool
+        /// The kinds of evidence that count.
+        package var approvalsAccept: [ApprovalKind]
+        /// GitHub environments whose reviewers count.
+        package var approvalEnvironments: [String]
+        /// How long missing approvals are waited for.
+        package var waitForApprovals: Duration
+        /// How long after it was given an approval counts at most.
+        package var approvalsExpire: Duration
         package var secrets: [String]
     }
 

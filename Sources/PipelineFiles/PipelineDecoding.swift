@@ -105,12 +105,31 @@ private struct PipelineDecoding {
     }
 
     private mutating func gates(_ reader: SectionReader) -> Pipeline.Gates {
-        Pipeline.Gates(
+        let environments = reader.strings("approval_environments")
+        var kinds: [ApprovalKind] = [.ssh, .review] + (environments.isEmpty ? [] : [.environment])
+        if reader.value("approvals_accept") != nil {
+            kinds = reader.strings("approvals_accept").compactMap(ApprovalKind.init(rawValue:))
+            let asksEnvironments = kinds.contains(.environment)
+            if asksEnvironments, environments.isEmpty {
+                fail(
+                    "gates.approvals_accept", "“approvals_accept” has environment, and no environment is named",
+                    "name those whose reviewers count in gates.approval_environments")
+            } else if !asksEnvironments, !environments.isEmpty {
+                fail(
+                    "gates.approval_environments",
+                    "“approval_environments” names environments, and “approvals_accept” leaves environment out",
+                    "add environment to gates.approvals_accept, or remove gates.approval_environments")
+            }
+        }
+        return Pipeline.Gates(
             cleanWorktree: reader.boolean("clean_worktree") ?? true, checks: reader.strings("checks"),
             waitForChecks: reader.duration("wait_for_checks") ?? .seconds(600),
             checksAccept: reader.value("checks_accept") == nil ? ["success"] : reader.strings("checks_accept"),
             healthy: reader.texts("healthy"), approvals: reader.integer("approvals") ?? 0,
-            authorMayApprove: reader.boolean("author_may_approve") ?? false, secrets: reader.strings("secrets"))
+            authorMayApprove: reader.boolean("author_may_approve") ?? false, approvalsAccept: kinds,
+            approvalEnvironments: environments, waitForApprovals: reader.duration("wait_for_approvals") ?? .zero,
+            approvalsExpire: reader.duration("approvals_expire") ?? Approval.longestLife,
+            secrets: reader.strings("secrets"))
     }
 
     private mutating func window(_ reader: SectionReader) -> Pipeline.Window? {

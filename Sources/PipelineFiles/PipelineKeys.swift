@@ -63,6 +63,19 @@ enum PipelineKeys {
             Key("approvals", .integer(0...20), "How many people must approve. Default: 0."),
             Key("author_may_approve", .boolean, "Whether the commit's author counts among them. Default: false."),
             Key(
+                "approvals_accept", .list(.choice(["ssh", "review", "environment"]), minimum: 1),
+                "What counts as an approval: a signature, a review of the pull request, an environment of the workflow "
+                    + "run. Default: [ssh, review], and environment where approval_environments names any."),
+            Key(
+                "approval_environments", .list(.text(.plain), minimum: 1),
+                "GitHub environments whose reviewers count for the workflow run they let through."),
+            Key(
+                "wait_for_approvals", .duration(Duration.zero...day),
+                "How long missing approvals are waited for. Default: 0s."),
+            Key(
+                "approvals_expire", .duration(.seconds(60)...(.seconds(30 * 86_400))),
+                "How long after it was given an approval counts at most. Default: 168h."),
+            Key(
                 "secrets", .list(.text(TextRule(form: .environmentName))), "Names of secrets the app must have."),
         ])
 
@@ -233,7 +246,8 @@ enum PipelineKeys {
             Key("within", .duration(.seconds(1)...day), "How long a rollback may take. Default: 5m."),
             Key(
                 "migrations", .list(.text(.plain)),
-                "Folders of database migrations; a rollback past a new one needs an override."),
+                "Folders of database migrations; going back past one that no commit declares reversible is a person's "
+                    + "decision."),
         ])
 
     static let notify = Section(

@@ -81,6 +81,11 @@ package struct AppClaim: Hashable, Codable, Sendable {
     /// The nonces to change the held machines with.
     package var nonces: [MachineID: LeaseNonce] { leases.mapValues(\.nonce) }
 
+    /// Whether it waits for another run to be done with the app.
+    package var isQueueing: Bool {
+        if case .pausing = state { true } else { false }
+    }
+
     /// What it waits for, for people; empty where it does not.
     package var waitingFor: String {
         switch state {

@@ -77,13 +77,13 @@ package struct AuditTrail: Hashable, Sendable {
             ]
         case .answered(let action, let answer):
             guard let effect = open.removeValue(forKey: action) else { return [] }
-            return answered(effect, answer, action, at: event.at)
+            return answered(effect, answer, action, run, at: event.at)
         case .fenced: return []
         }
     }
 
     private func answered(
-        _ effect: Effect, _ answer: Answer, _ action: ActionID, at time: Timestamp
+        _ effect: Effect, _ answer: Answer, _ action: ActionID, _ run: RunMachine, at time: Timestamp
     ) -> [AuditEntry] {
         var after: JSONValue = ["action": .integer(Int64(action.value))]
         var detail = "done"
@@ -106,10 +106,13 @@ package struct AuditTrail: Hashable, Sendable {
                     .mutationAnswered, of: call.auditSubject, "\(call.auditName): \(detail)", after: after, at: time)
             ]
         case (.approvals(.spend(let approvals)), _):
-            return approvals.map {
-                AuditEntry(
-                    .approvalUsed, of: $0.approver, "approval of \($0.commit.short): \(detail)",
-                    after: ["nonce": .string($0.nonce), "commit": .string($0.commit.rawValue)], at: time)
+            let counted = Dictionary(run.preValidation.facts.approvals.map { ($0.nonce, $0) }) { first, _ in first }
+            return approvals.map { approval in
+                var after = counted[approval.nonce]?.json ?? ["nonce": .string(approval.nonce)]
+                after["commit"] = .string(approval.commit.rawValue)
+                return AuditEntry(
+                    .approvalUsed, of: approval.approver, "approval of \(approval.commit.short): \(detail)",
+                    after: after, at: time)
             }
         case (.image(let task), _):
             var name = "build"
@@ -222,6 +225,7 @@ package struct AuditTrail: Hashable, Sendable {
                 "release": report.release.map { .integer(Int64($0.value)) } ?? .null, "image": .string(report.image),
                 "commit": report.commit.map { .string($0.rawValue) } ?? .null,
                 "overrides": .array(report.overrides.map { .string($0.gate) }),
+                "approvals": .array((report.approvals ?? []).map(\.json)),
                 "divergence": .array(report.divergence.map(JSONValue.string)),
             ], at: time)
     }

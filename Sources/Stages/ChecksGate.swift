@@ -46,6 +46,8 @@ package struct ChecksGate: Hashable, Codable, Sendable {
     private var found: CommitChecks?
     private var head: CommitChecks?
     private var origin: Origin = .unknown
+    /// The commit's pull requests, where they were asked for.
+    package private(set) var pullRequests: [PullRequest]?
     /// What people were last told is under way.
     private var told = ""
 
@@ -65,6 +67,15 @@ package struct ChecksGate: Hashable, Codable, Sendable {
         case .settled, .stopped: true
         case .waiting, .asking, .pausing: false
         }
+    }
+
+    /// Whether GitHub is being asked now.
+    package var isAsking: Bool { state == .asking }
+
+    /// Nobody wants its answer any more.
+    package mutating func abandon(_ agenda: inout Agenda) {
+        for action in open.keys.sorted() { agenda.performAndForget(.cancel(action: action)) }
+        stop()
     }
 
     package mutating func begin(_ agenda: inout Agenda) {
@@ -136,6 +147,7 @@ package struct ChecksGate: Hashable, Codable, Sendable {
     // MARK: - The pull request's head
 
     private mutating func look(at list: [PullRequest], _ agenda: inout Agenda) {
+        pullRequests = list
         let others = list.filter { $0.head != commit.id && $0.mergeCommit != nil }
         guard let pullRequest = others.first(where: { $0.mergeCommit == commit.id }) ?? others.first else {
             origin = .none(reason: "")

@@ -20,6 +20,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
     case servingFloor = "serving-floor"
     case wayBack = "way-back"
     case healthURL = "health-url"
+    case migrations
     case window
 
     /// Gates without which the run would not know what to do; they can't be skipped.
@@ -27,7 +28,7 @@ package enum GateName: String, Codable, Sendable, CaseIterable {
         switch self {
         case .token, .app, .commit, .promotion: false
         case .branch, .cleanWorktree, .checks, .secrets, .healthyElsewhere, .approvals, .fleet, .servingFloor, .wayBack,
-            .healthURL, .window:
+            .healthURL, .migrations, .window:
             true
         }
     }

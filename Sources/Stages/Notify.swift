@@ -18,9 +18,14 @@ package struct Notify: Hashable, Codable, Sendable {
     /// Before the second try; it doubles.
     package static let firstPause = Duration.seconds(1)
 
+    /// How long an interrupted run waits for a record elsewhere to be closed; the outbox has it anyway.
+    package static let hurriedPatience = Duration.seconds(2)
+
     private enum Route: Hashable, Codable, Sendable {
         case sent(order: NoticeOrder)
         case pause(order: NoticeOrder)
+        /// Whoever has not answered by now is told by the next run.
+        case deadline
     }
 
     package private(set) var state: State = .waiting
@@ -29,20 +34,27 @@ package struct Notify: Hashable, Codable, Sendable {
     package private(set) var kept: [NoticeOrder.Channel] = []
     package private(set) var failures: [NoticeOrder.Channel: String] = [:]
     private var routes: [ActionID: Route] = [:]
+    private var isHurried = false
 
     package init() {}
 
     package func awaits(_ action: ActionID) -> Bool { routes[action] != nil }
 
-    /// - Parameter deferred: channels whose notices are only kept, for the next run to send.
+    /// - Parameters:
+    ///   - deferred: channels whose notices are only kept, for the next run to send.
+    ///   - isHurried: whether the rest is waited for as long as an interrupted run may wait, and not tried again.
     package mutating func begin(
         _ report: RunReport, over channels: [NoticeOrder.Channel], deferring deferred: [NoticeOrder.Channel] = [],
-        _ agenda: inout Agenda
+        isHurried: Bool = false, _ agenda: inout Agenda
     ) {
         state = .sending
+        self.isHurried = isHurried
         for channel in channels {
             let isDeferred = deferred.contains(channel)
             send(NoticeOrder(channel: channel, attempt: 1, isDeferred: isDeferred, report: report), &agenda)
+        }
+        if isHurried, !routes.isEmpty {
+            routes[agenda.perform(.wake(at: agenda.now + Notify.hurriedPatience))] = .deadline
         }
         settle()
     }
@@ -77,13 +89,19 @@ package struct Notify: Hashable, Codable, Sendable {
             // A GitHub that hangs was waited for by its client, for half a minute: the next run may find it better.
             let isHanging = failure.code == .timedOut && !order.channel.isForPeople
             let mayHelp = failure.code == .unavailable || failure.code == .timedOut || failure.code == .rateLimited
-            if mayHelp, !isHanging, order.attempt < Notify.maxAttempts {
+            if mayHelp, !isHanging, !isHurried, order.attempt < Notify.maxAttempts {
                 var next = order
                 next.attempt += 1
                 let pause = Notify.firstPause * (1 << (order.attempt - 1))
                 routes[agenda.perform(.wake(at: agenda.now + pause))] = .pause(order: next)
             }
         case (.pause(let order), .woke): send(order, &agenda)
+        case (.deadline, .woke):
+            for action in routes.keys.sorted() {
+                if case .sent(let order) = routes[action] { kept.append(order.channel) }
+                agenda.performAndForget(.cancel(action: action))
+            }
+            routes = [:]
         default: throw IllegalEvent(state: "\(state)", event: "\(answer)")
         }
         settle()
@@ -93,5 +111,7 @@ package struct Notify: Hashable, Codable, Sendable {
         routes[agenda.perform(.notify(notice: order))] = .sent(order: order)
     }
 
-    private mutating func settle() { if routes.isEmpty { state = .done } }
+    private mutating func settle() {
+        if routes.values.allSatisfy({ $0 == .deadline }) { (routes, state) = ([:], .done) }
+    }
 }

@@ -33,31 +33,54 @@ package struct PreValidation: Hashable, Codable, Sendable {
         package var platformReleases: [PlatformReleaseEntry] = []
         /// Changed paths that hold migrations not declared reversible.
         package var migrations: [String] = []
+        /// The approvals that were counted.
+        package var approvals: [CountedApproval] = []
         package var warnings: [String] = []
     }
 
-    private enum Question: Hashable, Codable, Sendable {
+    enum Question: Hashable, Codable, Sendable {
         case app, machines, releases, secrets, history, commit, branch, clean, changes, pullable
         case healthURL
         case baseline
-        case approvals
-        case spending(approvals: [Approval])
+        case spending(approvals: [FoundApproval])
+        case window
+        case migrations
     }
 
     package private(set) var state: State = .waiting
-    package private(set) var facts = Facts()
-    package private(set) var gates: [GateName: GateResult] = [:]
-    private var routes: [ActionID: Question] = [:]
+    package internal(set) var facts = Facts()
+    package internal(set) var gates: [GateName: GateResult] = [:]
+    var routes: [ActionID: Question] = [:]
     /// CI's word on the commit; nil where the pipeline asks for none, and until the commit is known.
-    private var checks: ChecksGate?
+    var checks: ChecksGate?
     /// What must be well elsewhere, and where a promoted digest comes from.
-    private var elsewhere: [ElsewhereGate] = []
-    private let request: RunRequest
+    var elsewhere: [ElsewhereGate] = []
+    /// Who has approved the commit; nil where nobody has to, and until the commit is known.
+    var search: ApprovalSearch?
+    /// The commit that approvals were waited for: what is deployed is that, wherever the revision points by now.
+    var pinned: CommitID?
+    var hasAskedWindow = false
+    /// What changed of migrations since a rollback's target, as far as it is known.
+    var undone: [MigrationChanges] = []
+    let request: RunRequest
 
     package init(_ request: RunRequest) { self.request = request }
 
     package func awaits(_ action: ActionID) -> Bool {
-        routes[action] != nil || checks?.awaits(action) == true || elsewhere.contains { $0.awaits(action) }
+        routes[action] != nil || checks?.awaits(action) == true || search?.awaits(action) == true
+            || elsewhere.contains { $0.awaits(action) }
+    }
+
+    /// Whether it waits for others to be done with their part: CI, or people.
+    package var isWaitingForOthers: Bool {
+        guard case .asking = state else { return false }
+        return checks?.state == .pausing || search?.state == .pausing
+    }
+
+    /// What it waits for, for people; empty where it only asks.
+    package var waitingFor: String {
+        guard case .asking = state else { return "" }
+        return search?.waitingFor ?? ""
     }
 
     /// Overrides that took effect, with what each gate would have said.
@@ -76,13 +99,14 @@ package struct PreValidation: Hashable, Codable, Sendable {
         switch request.kind {
         case .rollback: break  // a rollback asks nobody's permission, only whether it can work
         case .deploy, .promote, .recover:
-            ask(.commit, .git(query: .commit(revision: request.revision)), &agenda)
+            let revision = pinned?.rawValue ?? request.revision
+            ask(.commit, .git(query: .commit(revision: revision)), &agenda)
             // What is promoted was built from another checkout.
             if request.settings.requiresCleanWorktree, request.kind != .promote {
                 ask(.clean, .git(query: .isClean), &agenda)
             }
             ask(.releases, .platform(call: .releases(limit: Confirmation.maxReleases)), &agenda)
-            if !request.settings.requiredSecrets.isEmpty { ask(.secrets, .platform(call: .secretNames), &agenda) }
+            if !neededSecrets.isEmpty { ask(.secrets, .platform(call: .secretNames), &agenda) }
             if let health = request.settings.verify.health { ask(.healthURL, .probe(request: health.probe), &agenda) }
             elsewhere = ElsewhereGate.gates(of: request)
             for index in elsewhere.indices { elsewhere[index].begin(&agenda) }
@@ -95,6 +119,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .waiting, .asking:
             routes = [:]
             checks?.stop()
+            search?.stop()
             elsewhere = []
             state = .stopped
         case .passed, .refused, .stopped: break
@@ -112,6 +137,11 @@ package struct PreValidation: Hashable, Codable, Sendable {
             if let result = elsewhere[index].result {
                 set(result.gate, result.verdict, result.detail, hint: result.hint, &agenda)
             }
+            settle(&agenda)
+            return
+        }
+        if case .asking = state, search?.awaits(action) == true {
+            try search?.handle(action, answer, &agenda)
             settle(&agenda)
             return
         }
@@ -137,13 +167,12 @@ package struct PreValidation: Hashable, Codable, Sendable {
             }
             askForChanges(&agenda)
             askForChecks(of: commit, &agenda)
-            if request.settings.approvals != nil, request.kind == .deploy || request.kind == .promote {
-                ask(.approvals, .approvals(query: .find(commit: commit.id)), &agenda)
-            }
-        case (.approvals, .approvals(let list)): judgeApprovals(list, &agenda)
+            searchForApprovals(of: commit, &agenda)
         case (.spending(let approvals), .done):
-            let who = approvals.map(\.approver).joined(separator: ", ")
+            facts.approvals = approvals.compactMap(CountedApproval.init)
+            let who = facts.approvals.map { "\($0.approver) (\($0.source))" }.joined(separator: ", ")
             set(.approvals, .passed, "approved by \(who)", &agenda)
+        case (.window, _): try judgeWindow(answer, &agenda)
         case (.branch, .onBranch(let isOn, let reference)):
             let branch = request.settings.branch ?? ""
             if isOn {
@@ -164,7 +193,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             }
         case (.changes, .changes(let changes)):
             facts.changes = changes
-            judgeMigrations(changes, &agenda)
+        case (.migrations, .migrations(let found)): judgeMigrations(found, &agenda)
         case (.healthURL, .probe(let result)): judgeHealthURL(result, &agenda)
         case (.pullable, .image):
             set(.wayBack, .passed, "\(facts.wayBack?.number.description ?? "the way back") can be pulled", &agenda)
@@ -205,23 +234,26 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    private mutating func judgeApprovals(_ found: [FoundApproval], _ agenda: inout Agenda) {
-        guard let rule = request.settings.approvals, let commit = facts.commit else { return }
-        switch ApprovalGate(rule, for: request).judge(found, of: commit, at: agenda.now) {
-        case .enough(let approvals):
-            ask(.spending(approvals: approvals), .approvals(query: .spend(approvals: approvals)), &agenda)
-        case .refused(let detail, let hint): set(.approvals, .refused, detail, hint: hint, &agenda)
-        }
+    /// Secrets that the pipeline names, and those that fly.toml makes files of: a machine whose file has no secret does
+    /// not start.
+    private var neededSecrets: [String] {
+        let named = request.settings.requiredSecrets
+        return named + request.settings.flyToml.fileSecrets.map(\.name).filter { !named.contains($0) }
     }
 
     private mutating func judgeSecrets(_ names: [String], _ agenda: inout Agenda) {
-        let missing = request.settings.requiredSecrets.filter { !names.contains($0) }
+        let needed = neededSecrets
+        let missing = needed.filter { !names.contains($0) }
         if missing.isEmpty {
-            set(.secrets, .passed, "all \(request.settings.requiredSecrets.count) are set", &agenda)
+            set(.secrets, .passed, "all \(needed.count) are set", &agenda)
         } else {
+            let files = Dictionary(
+                request.settings.flyToml.fileSecrets.map { ($0.name, $0.path) }, uniquingKeysWith: { first, _ in first }
+            )
+            let told = missing.map { name in files[name].map { "\(name) (fly.toml makes \($0) of it)" } ?? name }
             let assignments = missing.map { "\($0)=…" }.joined(separator: " ")
             set(
-                .secrets, .refused, "not set on the app: \(missing.joined(separator: ", "))",
+                .secrets, .refused, "not set on the app: \(told.joined(separator: ", "))",
                 hint: "set them with: fly secrets set --stage -a \(request.app) \(assignments)", &agenda)
         }
     }
@@ -244,6 +276,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .deploy, .promote, .recover:
             guard let current = history.current else { return }
             facts.wayBack = current
+            if current.commit == nil { migrationsUnknown(since: current, &agenda) }
             ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
         }
     }
@@ -274,6 +307,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             }
         }
         if let release = facts.wayBack {
+            askForUndoneMigrations(to: release, &agenda)
             ask(.pullable, .image(task: .provePullable(reference: release.image)), &agenda)
         }
     }
@@ -310,22 +344,13 @@ package struct PreValidation: Hashable, Codable, Sendable {
             return
         }
         ask(.changes, .git(query: .changes(from: deployed, to: target)), &agenda)
+        let paths = request.settings.migrationPaths
+        if !paths.isEmpty {
+            ask(.migrations, .git(query: .migrations(from: deployed, to: target, paths: paths)), &agenda)
+        }
     }
 
-    private mutating func judgeMigrations(_ changes: ChangeSet, _ agenda: inout Agenda) {
-        let touched = changes.paths.filter { path in
-            request.settings.migrationPaths.contains { path == $0 || path.hasPrefix($0.hasSuffix("/") ? $0 : $0 + "/") }
-        }
-        guard !touched.isEmpty else { return }
-        let isReversible = facts.commit?.message.split(whereSeparator: \.isNewline).contains {
-            $0.lowercased().filter { $0 != " " } == "migration:reversible"
-        }
-        if isReversible == true { return }
-        facts.migrations = touched
-        warn(
-            "migrations change (\(touched.prefix(3).joined(separator: ", "))): "
-                + "an automatic rollback will stop at a person", &agenda)
-    }
+    // MARK: - The fleet
 
     /// The fleet is judged once the machines, the ledger and the platform's releases are all known.
     private mutating func judgeFleetIfKnown(_ agenda: inout Agenda) {
@@ -460,6 +485,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             subject: "as found before Airboss's first deploy", image: reference, digest: digest,
             machines: managed.map(RecordedMachine.init), state: .verified, run: maker ?? request.run,
             createdAt: agenda.now, verifiedAt: agenda.now, reason: "adopted")
+        if let wayBack = facts.wayBack { migrationsUnknown(since: wayBack, &agenda) }
         ask(.pullable, .image(task: .provePullable(reference: reference)), &agenda)
     }
 
@@ -475,18 +501,30 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case .branch: set(.branch, refusal, failure.text, hint: failure.hint, &agenda)
         case .clean: set(.cleanWorktree, refusal, failure.text, hint: failure.hint, &agenda)
         case .changes:
-            // Only what people are told hangs on it, and the migrations, which then count as changed.
+            // Only what people are told hangs on it.
             warn("the commits between the releases could not be read: \(failure.text)", &agenda)
-            if !request.settings.migrationPaths.isEmpty { facts.migrations = request.settings.migrationPaths }
+        case .migrations where request.kind == .rollback:
+            let hints = [failure.hint, PreValidation.migrationOverride].filter { !$0.isEmpty }
+            set(
+                .migrations, .unanswered, "migrations since the release could not be looked for: \(failure.text)",
+                hint: hints.joined(separator: "; or "), &agenda)
+        case .migrations:
+            // What could not be seen counts as changed.
+            leaveToPerson(
+                [], because: "migrations between the releases could not be looked for (\(failure.text))", &agenda)
         case .healthURL: set(.healthURL, .unanswered, failure.text, hint: failure.hint, &agenda)
-        case .approvals, .spending: set(.approvals, refusal, failure.text, hint: failure.hint, &agenda)
+        case .window:
+            set(
+                .window, .refused, "the deployment window could not be read: \(failure.text)", hint: failure.hint,
+                &agenda)
+        case .spending: set(.approvals, refusal, failure.text, hint: failure.hint, &agenda)
         case .pullable, .baseline:
             facts.wayBack = nil
             set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)
         }
     }
 
-    private mutating func set(
+    mutating func set(
         _ gate: GateName, _ verdict: GateResult.Verdict, _ detail: String, hint: String = "", _ agenda: inout Agenda
     ) {
         var result = GateResult(gate, verdict, detail, hint: hint)
@@ -497,19 +535,26 @@ package struct PreValidation: Hashable, Codable, Sendable {
         agenda.note(.gate(name: gate.rawValue, state: result.stageState, detail: detail))
     }
 
-    private mutating func warn(_ text: String, _ agenda: inout Agenda) {
+    mutating func warn(_ text: String, _ agenda: inout Agenda) {
         facts.warnings.append(text)
         agenda.note(.warning(text: text))
     }
 
-    private mutating func ask(_ question: Question, _ effect: Effect, _ agenda: inout Agenda) {
+    mutating func ask(_ question: Question, _ effect: Effect, _ agenda: inout Agenda) {
         routes[agenda.perform(effect)] = question
     }
 
-    private var areElsewhereSettled: Bool { elsewhere.allSatisfy { $0.result != nil } }
+    var areElsewhereSettled: Bool { elsewhere.allSatisfy { $0.result != nil } }
 
     private mutating func settle(_ agenda: inout Agenda) {
-        guard haveChecksSettled(&agenda), routes.isEmpty, areElsewhereSettled else { return }
+        var (known, isSettled) = (-1, false)
+        // Each of the two gives up once the other has refused.
+        while known != gates.count {
+            known = gates.count
+            let isSearched = haveApprovalsSettled(&agenda)
+            isSettled = haveChecksSettled(&agenda) && isSearched
+        }
+        guard isSettled, routes.isEmpty, areElsewhereSettled else { return }
         // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
         if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
             set(

@@ -138,9 +138,14 @@ extension RunMachine {
         open(.notify, &agenda)
         let report = makeReport(ending, agenda.now)
         self.report = report
-        // An interrupted run has seconds left: what can't be written at once waits in the outbox.
-        let deferred = signal == nil ? [] : request.settings.channels.filter { $0 != .summary }
-        notify.begin(report, over: request.settings.channels, deferring: deferred, &agenda)
+        // An interrupted run has seconds left: what can't be written at once waits in the outbox. A record that was
+        // opened elsewhere is tried to be closed all the same, for nobody may come after this run.
+        let isHurried = signal != nil
+        let deferred =
+            isHurried
+            ? request.settings.channels.filter { $0 != .summary && ($0 != .deployment || !isAnnounced) } : []
+        notify.begin(
+            report, over: request.settings.channels, deferring: deferred, isHurried: isHurried && isAnnounced, &agenda)
     }
 
     mutating func afterNotify(_ agenda: inout Agenda) {
@@ -192,7 +197,7 @@ extension RunMachine {
             timeToRestore: isBack ? troubleSince.map { now - $0 } : nil, divergence: ending.divergence,
             nextSteps: ending.nextSteps, warnings: facts.warnings + (diagnosis?.warnings ?? []) + warnings,
             url: request.settings.url, runURL: request.settings.runURL, approval: ending.approval,
-            opening: ending.opening)
+            opening: ending.opening, approvals: facts.approvals, wasAnnounced: isAnnounced ? true : nil)
     }
 
     // MARK: - Stage reports

@@ -2,15 +2,47 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 package import Model
+internal import Rollouts
 
 /// What is told before the app changes.
 extension RunMachine {
     /// Tells that the deploy begins, to the one channel that keeps a record of it, and goes on without waiting.
-    func announce(_ agenda: inout Agenda) {
-        guard request.settings.channels.contains(.deployment) else { return }
+    mutating func announce(_ agenda: inout Agenda) {
+        guard isRecorded else { return }
+        announced = .underWay
+        open(isQueued: false, &agenda)
+    }
+
+    /// Tells once, to the same channel, that the deploy waits for its turn: for people, for CI, or for the app.
+    mutating func announceWaiting(_ agenda: inout Agenda) {
+        guard isRecorded, announced == nil, request.kind == .deploy || request.kind == .promote, isWaitingForTurn
+        else { return }
+        announced = .queued
+        open(isQueued: true, &agenda)
+    }
+
+    /// What the end of the run must close.
+    var isAnnounced: Bool { announced != nil }
+
+    private var isRecorded: Bool { request.settings.channels.contains(.deployment) }
+
+    private var isWaitingForTurn: Bool {
+        switch state {
+        case .preValidation: preValidation.isWaitingForOthers
+        case .claiming: claim.isQueueing
+        case .waiting, .diagnosing, .window, .build, .confirming, .deploy, .verify, .rollback, .settling, .reaping,
+            .leaving, .notify, .finished:
+            false
+        }
+    }
+
+    private func open(isQueued: Bool, _ agenda: inout Agenda) {
         let report = makeReport(Ending(outcome: .interrupted, headline: "under way"), agenda.now)
         agenda.performAndForget(
-            .notify(notice: NoticeOrder(channel: .deployment, attempt: 1, isOpening: true, report: report)))
+            .notify(
+                notice: NoticeOrder(
+                    channel: .deployment, attempt: 1, isOpening: true, isQueued: isQueued ? true : nil,
+                    report: report)))
     }
 
     /// Asks people for their approval over every channel that they read, and goes on without waiting for any: for a

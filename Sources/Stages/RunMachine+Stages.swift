@@ -163,7 +163,9 @@ extension RunMachine {
             end(
                 .needsHuman, "\(reason); migrations changed since \(target.number), so that a person must decide",
                 divergence: preValidation.facts.migrations.map { "migration: \($0)" },
-                nextSteps: ["if the old code can run on the new schema: \(command)"], &agenda)
+                nextSteps: [
+                    "if the old code can run on the new schema: \(command) --skip migrations --approved-by WHO"
+                ], &agenda)
             return
         }
         // What may yet happen to a machine must not happen once the machine was looked at: with new leases it can't.

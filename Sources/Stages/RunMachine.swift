@@ -88,10 +88,16 @@ package struct RunMachine: Hashable, Codable, Sendable {
     var changedByDeploy: [String] = []
     var signal: Int32?
     var settling: Set<ActionID> = []
+    /// Whether a record of the run was opened elsewhere: waiting for its turn, or under way.
+    var announced: Announcement?
     /// The question which release records of runs that are gone are still open.
     var abandonedReleases: ActionID?
     var abandonedLooks = 0
     var ending: Ending?
+
+    enum Announcement: Hashable, Codable, Sendable {
+        case queued, underWay
+    }
 
     /// How a run is about to end; its report follows once the ledger knows.
     struct Ending: Hashable, Codable, Sendable {
@@ -147,8 +153,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case .rollback: rollback?.verify?.waitingFor ?? rollback?.rollout?.waitingFor ?? ""
         case .claiming: claim.waitingFor
         case .confirming: "the platform to tell whether somebody else was at work"
-        case .waiting, .preValidation, .diagnosing, .window, .build, .settling, .reaping, .leaving, .notify, .finished:
-            ""
+        case .preValidation: preValidation.waitingFor
+        case .waiting, .diagnosing, .window, .build, .settling, .reaping, .leaving, .notify, .finished: ""
         }
     }
 
@@ -173,6 +179,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
             }
         }
         try follow(&agenda)
+        announceWaiting(&agenda)
         if let end = claim.innerEnd { agenda.shortenLeases(to: end, except: claim.machines) }
         for action in agenda.actions {
             if case .platform(.acquireLease(let machine, _)) = action.effect { acquisitions[action.id] = machine }

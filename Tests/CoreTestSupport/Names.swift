@@ -12,8 +12,11 @@ extension Effect {
         case .git(.isOnBranch): "branch"
         case .git(.isClean): "clean"
         case .git(.changes): "changes"
+        case .git(.migrations): "migrations"
         case .github(.checks): "checks"
         case .github(.pullRequests): "pullRequests"
+        case .github(.reviews): "reviews"
+        case .github(.workflowRun): "workflowRun"
         case .image(.resolve): "resolve"
         case .image(.build): "build"
         case .image(.assemble): "assemble"
@@ -26,8 +29,11 @@ extension Effect {
         case .ledger(.record): "record"
         case .ledger(.mark(_, let state)): "mark-" + state.rawValue
         case .notify(let order):
-            (order.isOpening == true ? "open-" : order.isDeferred ? "keep-" : "notify-") + order.channel.rawValue
+            (order.isQueued == true
+                ? "queue-" : order.isOpening == true ? "open-" : order.isDeferred ? "keep-" : "notify-")
+                + order.channel.rawValue
         case .approvals(.find): "approvals"
+        case .approvals(.check): "approvalCheck"
         case .approvals(.spend): "spend"
         case .wake: "wake"
         case .cancel: "cancel"
@@ -104,6 +110,10 @@ extension Answer {
         case .history: "history"
         case .approvals: "approvals"
         case .elsewhere: "elsewhere"
+        case .approvalCheck: "approvalCheck"
+        case .reviews: "reviews"
+        case .workflowRun: "workflowRun"
+        case .migrations: "migrations"
         case .woke: "woke"
         }
     }
@@ -126,6 +136,12 @@ extension Answer {
         .window(decision: WindowAnswer(isOpen: true, rule: "Mon-Fri 09:00-17:00", nextOpen: nil, closes: nil)),
         .history(history: ReleaseHistory(current: nil, verified: [], states: [])), .approvals(list: []),
         .elsewhere(standing: ElsewhereStanding(isKnown: false, release: nil, digest: nil, machines: [])), .woke,
+        .approvalCheck(spentBy: [:], names: [:]), .reviews(list: []),
+        .workflowRun(
+            run: WorkflowRun(
+                id: "77", commit: Sample.commit("c").id, status: "in_progress", startedAt: Sample.start,
+                approvals: [])),
+        .migrations(found: MigrationChanges(paths: [], commits: [])),
     ]
 
     /// The sample of a kind; traps where there is none.

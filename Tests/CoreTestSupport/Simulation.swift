@@ -33,6 +33,14 @@ package struct Simulation: Sendable {
         package var approvals: [FoundApproval] = []
         /// The approvals that runs used up.
         package var spent: [Approval] = []
+        package var pullRequests: [PullRequest] = []
+        package var reviews: [PullRequestReview] = []
+        package var workflowRun = WorkflowRun(
+            id: "77", commit: Sample.commit("c").id, status: "in_progress", startedAt: Sample.start, approvals: [])
+        /// Which nonces are used up, and by what names people are known.
+        package var spentBy: [String: RunID] = [:]
+        package var names: [String: [String]] = [:]
+        package var migrations = MigrationChanges(paths: [], commits: [])
         /// Answers given instead of the platform's and the world's own, by the effect's name; each is used up.
         package var scripted: [String: [Answer]] = [:]
         package var probes: [ProbeResult] = []
@@ -45,7 +53,7 @@ package struct Simulation: Sendable {
             let verified = newest.filter { $0.state == .verified }
             return ReleaseHistory(
                 current: verified.first, verified: Array(verified.dropFirst()),
-                states: newest.map { .init(number: $0.number, state: $0.state) })
+                states: newest.map { .init(number: $0.number, state: $0.state, commit: $0.commit) })
         }
     }
 
@@ -190,7 +198,10 @@ package struct Simulation: Sendable {
         case .git(.changes): reply(.changes(changes: world.changes), to: action.id)
         case .github(.checks(let commit, let names)):
             reply(.checks(found: .allSuccessful(names, on: commit)), to: action.id)
-        case .github(.pullRequests): reply(.pullRequests(list: []), to: action.id)
+        case .git(.migrations): reply(.migrations(found: world.migrations), to: action.id)
+        case .github(.pullRequests): reply(.pullRequests(list: world.pullRequests), to: action.id)
+        case .github(.reviews): reply(.reviews(list: world.reviews), to: action.id)
+        case .github(.workflowRun): reply(.workflowRun(run: world.workflowRun), to: action.id)
         case .image(.resolve), .image(.build), .image(.assemble), .image(.copy), .image(.provePullable):
             reply(.image(image: world.image), to: action.id)
         case .probe:
@@ -210,6 +221,7 @@ package struct Simulation: Sendable {
             }
             reply(.done, to: action.id)
         case .approvals(.find): reply(.approvals(list: world.approvals), to: action.id)
+        case .approvals(.check): reply(.approvalCheck(spentBy: world.spentBy, names: world.names), to: action.id)
         case .approvals(.spend(let approvals)):
             world.spent += approvals
             reply(.done, to: action.id)

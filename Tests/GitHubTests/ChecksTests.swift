@@ -120,6 +120,77 @@ import Testing
         #expect(approvals.map(\.user) == ["grace"])
     }
 
+    @Test func `everything that gates ask of a commit with 30 checks takes six calls`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        github.change { state in
+            state.checkRuns[sha] = (1...20).map { Shapes.checkRun("run \($0)", id: $0) }
+            state.statuses[sha] = (21...30).map { Shapes.status("status \($0)", id: $0) }
+            state.pulls[sha] = [Shapes.pullRequest(12, head: head, merge: sha)]
+            state.reviews[12] = [Shapes.review(1, by: "grace", state: "APPROVED", commit: head)]
+            state.approvals["77"] = [Shapes.approval("production", by: "linus")]
+            state.workflowRuns["77"] = Shapes.workflowRun(77, commit: sha)
+        }
+        let client = try github.client()
+        let begin = ContinuousClock.now
+        #expect(try await client.checks(of: StandIn.commit).count == 30)
+        #expect(try await client.pullRequests(of: StandIn.commit).map(\.number) == [12])
+        #expect(try await client.reviews(of: 12).map(\.association) == ["MEMBER"])
+        let run = try await client.workflowRun("77")
+        #expect(run.commit == StandIn.commit && run.status == "in_progress")
+        #expect(run.startedAt == Timestamp(Shapes.time))
+        #expect(run.approvals.map(\.user) == ["linus"])
+        #expect(client.callCount == 6)
+        print("checks, pull request, reviews and workflow run over loopback: \(ContinuousClock.now - begin), 6 calls")
+    }
+
+    @Test func `a run that nobody has let through is asked about once`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        #expect(try await client.workflowRun("78").approvals.isEmpty)
+        #expect(client.callCount == 1)
+        // Another run of another repository than this one is none of ours.
+        github.change { $0.approvals["79"] = [Shapes.approval("production", by: "linus")] }
+        let missing = await #expect(throws: GitHubError.self) { _ = try await client.workflowRun("79") }
+        #expect(missing?.code == .notFound)
+        github.change { $0.workflowRuns["79"] = Shapes.workflowRun(80, commit: sha) }
+        let other = await #expect(throws: GitHubError.self) { _ = try await client.workflowRun("79") }
+        #expect(other?.code == .malformedAnswer)
+    }
+
+    @Test func `pull requests of other repositories are none of this one`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        github.change {
+            $0.pulls[sha] = [
+                Shapes.pullRequest(3, head: head, merge: sha, of: "mallory/shop"),
+                Shapes.pullRequest(4, head: head, merge: sha, of: "Acme/Shop"),
+            ]
+        }
+        #expect(try await github.client().pullRequests(of: StandIn.commit).map(\.number) == [4])
+    }
+
+    @Test func `150 reviews come on two pages, and the last decision of each reviewer stands`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        github.change { state in
+            state.reviews[12] =
+                (1...147).map {
+                    Shapes.review($0, by: "r\($0 % 7)", state: "COMMENTED", commit: head)
+                } + [
+                    Shapes.review(200, by: "grace", state: "APPROVED", commit: head),
+                    Shapes.review(201, by: "Grace", state: "COMMENTED", commit: head),
+                    Shapes.review(202, by: "ken", state: "APPROVED", commit: head),
+                    Shapes.review(203, by: "ken", state: "CHANGES_REQUESTED", commit: head),
+                ]
+        }
+        let client = try github.client()
+        let all = try await client.reviews(of: 12)
+        #expect(all.count == 151 && client.callCount == 2)
+        #expect(PullRequestReview.latestDecisions(all).map(\.id) == [200, 203])
+    }
+
     @Test func `every attempt is told to the observer, by the documentation's path`() async throws {
         let github = try StandIn()
         defer { github.stop() }

@@ -112,6 +112,32 @@ import Testing
         #expect(!text.contains(StandIn.token))
     }
 
+    /// The questions that approvals hang on, beside those of checks.
+    private static let questions: [@Sendable (GitHubClient) async throws -> Void] = [
+        { _ = try await $0.pullRequests(of: StandIn.commit) }, { _ = try await $0.reviews(of: 12) },
+        { _ = try await $0.workflowRun("77") },
+    ]
+
+    @Test(arguments: questions.indices) func `no question about approvals takes a failure for an answer`(
+        _ index: Int
+    ) async throws {
+        for given in Self.cases where !given.name.hasPrefix("JSON of another") && !given.name.hasPrefix("a member") {
+            let github = try StandIn()
+            defer { github.stop() }
+            github.change { $0.faults = [LoopbackAnswer](repeating: given.answer, count: 5) }
+            let client = try github.client(clock: JumpingClock())
+            let error = await #expect(throws: GitHubError.self, "\(given.name)") {
+                try await Self.questions[index](client)
+            }
+            #expect(error?.code == given.code, "\(given.name)")
+        }
+        let github = try StandIn()
+        defer { github.stop() }
+        github.change { $0.isEndless = true }
+        let error = await #expect(throws: GitHubError.self) { try await Self.questions[index](github.client()) }
+        #expect(error?.code == .endlessPages)
+    }
+
     @Test func `what passes is tried again, and its answer is used`() async throws {
         let github = try StandIn()
         defer { github.stop() }

@@ -89,6 +89,53 @@ import Testing
         #expect(states(github).count == 1)
     }
 
+    @Test func `a run that waits is queued, then under way, then over`() async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        for _ in 1...2 { try await client.openDeployment(of: report("01A", .interrupted), isQueued: true) }
+        #expect(states(github) == [["queued"]])
+        for _ in 1...2 { try await client.openDeployment(of: report("01A", .interrupted)) }
+        #expect(states(github) == [["queued", "in_progress"]])
+        // What is under way does not wait again.
+        try await client.openDeployment(of: report("01A", .interrupted), isQueued: true)
+        try await client.recordDeployment(of: report("01A", .verified))
+        #expect(states(github) == [["queued", "in_progress", "success"]])
+        let statuses = github.state.withLock { $0.deploymentStatuses.values.first ?? [] }
+        #expect(statuses.allSatisfy { $0["environment_url"] == "https://shop.fly.dev" })
+        #expect(statuses.allSatisfy { $0["log_url"] == "https://github.com/acme/shop/actions/runs/1" })
+    }
+
+    @Test(arguments: [RunOutcome.refused, .unavailable, .interrupted])
+    func `a run that waited and changed nothing ends its deployment`(_ outcome: RunOutcome) async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        try await client.openDeployment(of: report("01A", .interrupted, release: nil), isQueued: true)
+        var ended = report("01A", outcome, release: nil)
+        ended.wasAnnounced = true
+        for _ in 1...2 { try await client.recordDeployment(of: ended) }
+        #expect(states(github) == [["queued", "failure"]])
+        // Opened by nobody, for GitHub was down then: nothing is made up afterwards.
+        ended.run = "01B"
+        try await client.recordDeployment(of: ended)
+        #expect(states(github).count == 1)
+    }
+
+    @Test(arguments: [RunOutcome.verified, .rolledBack, .needsHuman])
+    func `a recovery ends what dead runs left open, and touches nothing else`(_ outcome: RunOutcome) async throws {
+        let github = try StandIn()
+        defer { github.stop() }
+        let client = try github.client()
+        try await client.recordDeployment(of: report("01A", .verified))
+        try await client.openDeployment(of: report("01B", .interrupted))
+        try await client.openDeployment(of: report("01C", .interrupted), isQueued: true)
+        var recovery = report("01D", outcome, kind: .recover)
+        recovery.commit = nil
+        try await client.recordDeployment(of: recovery)
+        #expect(states(github) == [["success"], ["in_progress", "error"], ["queued", "error"]])
+    }
+
     @Test func `telling twice leaves one deployment with one state`() async throws {
         let github = try StandIn()
         defer { github.stop() }

@@ -94,7 +94,9 @@ enum Shapes {
         ]
     }
 
-    static func pullRequest(_ number: Int, head: String, merge: String?, isMerged: Bool = true) -> JSONValue {
+    static func pullRequest(
+        _ number: Int, head: String, merge: String?, isMerged: Bool = true, of full: String = StandIn.repository
+    ) -> JSONValue {
         let place = "\(api)/repos/acme/shop/pulls/\(number)"
         var value: JSONValue = [
             "id": .integer(Int64(number * 10)), "node_id": "PR_1", "number": .integer(Int64(number)),
@@ -116,8 +118,10 @@ enum Shapes {
         value["head"] = [
             "label": "acme:topic", "ref": "topic", "sha": .string(head), "user": user("ada"), "repo": repository,
         ]
+        var base = repository
+        base["full_name"] = .string(full)
         value["base"] = [
-            "label": "acme:main", "ref": "main", "sha": .string(head), "user": user("acme"), "repo": repository,
+            "label": "acme:main", "ref": "main", "sha": .string(head), "user": user("acme"), "repo": base,
         ]
         return value
     }
@@ -129,6 +133,24 @@ enum Shapes {
             "_links": ["html": ["href": "https://github.com/r"], "pull_request": ["href": "https://github.com/p"]],
             "submitted_at": .string(time), "commit_id": .string(commit), "author_association": "MEMBER",
         ]
+    }
+
+    static func workflowRun(_ id: Int, commit: String, status: String = "in_progress") -> JSONValue {
+        let place = "\(api)/repos/acme/shop/actions/runs/\(id)"
+        var value: JSONValue = [
+            "id": .integer(Int64(id)), "name": "Deploy", "node_id": "WR_1", "check_suite_id": 5,
+            "check_suite_node_id": "CS_1", "head_branch": "main", "head_sha": .string(commit), "path": "deploy.yml",
+            "display_title": "Deploy", "run_number": 3, "run_attempt": 1, "event": "workflow_dispatch",
+            "status": .string(status), "conclusion": .null, "workflow_id": 9,
+            "url": .string(place), "html_url": .string("https://github.com/acme/shop/actions/runs/\(id)"),
+            "pull_requests": [], "created_at": .string(time), "updated_at": .string(time),
+            "run_started_at": .string(time), "actor": user("ada"), "triggering_actor": user("ada"),
+            "head_commit": .null, "repository": repository, "head_repository": repository,
+        ]
+        for name in [
+            "jobs_url", "logs_url", "check_suite_url", "artifacts_url", "cancel_url", "rerun_url", "workflow_url",
+        ] { value[name] = .string("\(place)/\(name)") }
+        return value
     }
 
     static func approval(_ environment: String, by login: String, state: String = "approved") -> JSONValue {

@@ -22,6 +22,7 @@ import Testing
         "CombinedCommitStatus": Shapes.combinedStatus([Shapes.status("ci/x", id: 1)], total: 1, sha: sha),
         "PullRequestSimple": Shapes.pullRequest(12, head: sha, merge: sha),
         "PullRequestReview": Shapes.review(1, by: "grace", state: "APPROVED", commit: sha),
+        "WorkflowRun": Shapes.workflowRun(77, commit: sha),
         "EnvironmentApprovals": Shapes.approval("production", by: "grace"),
         "Deployment": Shapes.deployment(
             id: 1, sha: sha, environment: "production", description: "v72", payload: ["run": "01RUN"]),

@@ -18,6 +18,7 @@ final class StandIn: Sendable {
         var pulls: [String: [JSONValue]] = [:]
         var reviews: [Int: [JSONValue]] = [:]
         var approvals: [String: [JSONValue]] = [:]
+        var workflowRuns: [String: JSONValue] = [:]
         var deployments: [JSONValue] = []
         var deploymentStatuses: [Int: [JSONValue]] = [:]
         var issues: [JSONValue] = []
@@ -103,6 +104,8 @@ final class StandIn: Sendable {
             return page(request, state.reviews[Int(number) ?? 0] ?? [], state) { $0 }
         case ("GET", 4, "actions", "runs", "approvals"):
             return page(request, state.approvals[parts[2]] ?? [], state) { $0 }
+        case ("GET", 3, "actions", "runs", let id):
+            return state.workflowRuns[id].map { .json(200, $0.text()) } ?? problem(404, "Not Found")
         case ("GET", 1, "deployments", _, _):
             let wanted = query(request, "environment")
             let list = state.deployments.filter { wanted == nil || $0["environment"]?.string == wanted }

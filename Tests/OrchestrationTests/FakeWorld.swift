@@ -96,6 +96,7 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
         case .isOnBranch: .onBranch(isOn: true, reference: "refs/heads/main")
         case .isClean: .dirtyPaths(paths: [])
         case .changes: Answer.sample("changes")
+        case .migrations: Answer.sample("migrations")
         }
     }
 
@@ -103,6 +104,8 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
         switch call {
         case .checks(let commit, let names): .checks(found: .allSuccessful(names, on: commit))
         case .pullRequests: .pullRequests(list: [])
+        case .reviews: Answer.sample("reviews")
+        case .workflowRun: Answer.sample("workflowRun")
         }
     }
 

@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func `a good approval counts, until the instant it expires`() {
-        #expect(Self.judge([Self.found()]) == .enough(approvals: [Self.found().approval].compactMap { $0 }))
+        #expect(Self.judge([Self.found()]) == .enough(approvals: [Self.found()]))
         #expect(Self.why(Self.judge([Self.found { $0.expiresAt = Self.now + .milliseconds(1) }])) == nil)
         #expect(Self.why(Self.judge([Self.found { $0.expiresAt = Self.now }]))?.contains("it expired") == true)
         // The run that used it may come back to it: it was gone on with.

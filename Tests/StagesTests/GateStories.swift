@@ -52,6 +52,36 @@ import Verification
         expectUntouched(simulation)
     }
 
+    @Test func `a secret that fly.toml makes a file of must be set before anything is built`() throws {
+        func toml(_ secret: String) -> String {
+            """
+            app = "demo"
+            primary_region = "ord"
+            [[files]]
+            guest_path = "/etc/key.pem"
+            secret_name = "\(secret)"
+            """
+        }
+        var missing = simulation {
+            $0.flyToml = Sample.parse(toml("TLS_KEY"))
+            $0.requiredSecrets = ["DATABASE_URL"]
+        }
+        try missing.go()
+        let report = try #require(missing.run.report)
+        #expect(report.exitCode == 12)
+        #expect(report.headline == "secrets: not set on the app: TLS_KEY (fly.toml makes /etc/key.pem of it)")
+        #expect(report.nextSteps.contains { $0.contains("fly secrets set --stage -a demo TLS_KEY=…") })
+        #expect(!missing.effects.contains { $0.name == "resolve" || $0.name == "build" })
+        expectUntouched(missing)
+        // Also where the pipeline itself asks for none.
+        var alone = simulation { $0.flyToml = Sample.parse(toml("TLS_KEY")) }
+        try alone.go()
+        #expect(alone.run.report?.headline.contains("TLS_KEY") == true)
+        var set = simulation { $0.flyToml = Sample.parse(toml("DATABASE_URL")) }
+        try set.go()
+        #expect(set.run.preValidation.gates[.secrets]?.verdict == .passed)
+    }
+
     @Test func `a health URL whose host has no address is refused`() throws {
         var simulation = simulation()
         simulation.world.scripted["probe"] = [

@@ -236,21 +236,6 @@ import Testing
         #expect(simulation.fly.fleet.allSatisfy { $0.imageDigest == Sample.newDigest })
     }
 
-    @Test(arguments: [
-        ("Better greeting", "prisma/migrations/1/m.sql", RunOutcome.needsHuman),
-        ("Better\n\nMigration: reversible", "prisma/migrations/1/m.sql", .rolledBack),
-        ("Better greeting", "prisma/migrations-old/readme", .rolledBack),
-        ("Better greeting", "src/app.ts", .rolledBack),
-    ]) func `migrations`(_ message: String, _ path: String, _ outcome: RunOutcome) throws {
-        var simulation = deploy(.failsProbes) { $0.migrationPaths = ["prisma/migrations"] }
-        simulation.world.commit = Sample.commit("c", message: message)
-        simulation.world.changes.paths = [path]
-        try simulation.go()
-        let report = try #require(simulation.run.report)
-        #expect(report.outcome == outcome)
-        if outcome == .needsHuman { #expect(report.divergence == ["migration: \(path)"]) }
-    }
-
     @Test func `a rollback is only begun once in a run`() throws {
         var simulation = deploy(.failsProbes, old: .failsProbes)
         try simulation.go()

@@ -152,6 +152,12 @@ extension Notify: TabledStage {
         sending+pausing | others | !
         sending | stop | done
         sending | others | !
+        sending+hurried | done, failed, failed/refused | done
+        sending+hurried | stop | done
+        sending+hurried | others | !
+        sending+late | woke | done | cancel
+        sending+late | stop | done
+        sending+late | others | !
         done | stop | =
         done | others | !
         """)
@@ -160,7 +166,10 @@ extension Notify: TabledStage {
         var notify = Notify()
         if state.hasPrefix("waiting") { return (notify, StageTable.stranger) }
         var agenda = StageTable.agenda()
-        notify.begin(report, over: state == "sending+two" ? [.email, .slack] : [.email], &agenda)
+        let isHurried = state == "sending+hurried" || state == "sending+late"
+        notify.begin(
+            report, over: state == "sending+two" ? [.email, .slack] : [.email], isHurried: isHurried, &agenda)
+        if state == "sending+late" { return (notify, try StageTable.action("wake", in: agenda)) }
         var action = try StageTable.action("notify-email", in: agenda)
         let failures = ["sending+pausing": 1, "sending+third": 2][state] ?? 0
         for number in 0..<failures {

@@ -10,13 +10,13 @@ import Testing
 @Suite struct StageTableTests {
     private static let tables = [
         PreValidation.table, WindowGate.table, Build.table, Deploy.table, HealthVerify.table, Rollback.table,
-        Notify.table, RunTable.table, ChecksGate.table,
+        Notify.table, RunTable.table, ChecksGate.table, ApprovalSearch.table,
     ]
 
     @Test func `there is a sample of every kind of answer`() {
         // The names come from a switch that the compiler keeps complete.
         #expect(Set(Answer.samples.map(\.kind)).count == Answer.samples.count)
-        #expect(Answer.samples.count == 27)
+        #expect(Answer.samples.count == 31)
     }
 
     @Test(arguments: tables.indices) func `every event has its line in every state`(_ index: Int) {
@@ -29,6 +29,9 @@ import Testing
         try check(row, PreValidation.self)
     }
     @Test(arguments: ChecksGate.table.rows) func checks(_ row: Transition) throws { try check(row, ChecksGate.self) }
+    @Test(arguments: ApprovalSearch.table.rows) func approvals(_ row: Transition) throws {
+        try check(row, ApprovalSearch.self)
+    }
     @Test(arguments: WindowGate.table.rows) func window(_ row: Transition) throws { try check(row, WindowGate.self) }
     @Test(arguments: Build.table.rows) func build(_ row: Transition) throws { try check(row, Build.self) }
     @Test(arguments: Deploy.table.rows) func deploy(_ row: Transition) throws { try check(row, Deploy.self) }
@@ -62,8 +65,9 @@ import Testing
             "Tells people; what fails here never changes how the run ended.",
             "One run from its first question to its last notice. `good` and `bad` are the ends a stage can come to.",
             "What CI says of the commit, waited for while it is under way; part of pre-validation.",
+            "Who has approved the commit, by signature or on GitHub, waited for where asked; part of pre-validation.",
         ]
-        let order = [7, 0, 8, 1, 2, 3, 4, 5, 6]
+        let order = [7, 0, 8, 9, 1, 2, 3, 4, 5, 6]
         let complaint = try StateDiagramPage().check(part: "Stages", order.map { (Self.tables[$0], purposes[$0]) })
         #expect(complaint == nil, "\(complaint ?? "")")
     }

@@ -63,6 +63,10 @@ enum StageTable {
             return .pullRequests(list: [
                 PullRequest(number: 12, head: Sample.commit("d").id, mergeCommit: Sample.commit("c").id)
             ])
+        case ("approvals", "good"): return .approvals(list: [Evidence.signature("grace@example.com")])
+        case ("reviews", "good"): return .reviews(list: [Evidence.review("grace")])
+        case ("approvalCheck", "spent"):
+            return .approvalCheck(spentBy: ["github-review/1/demo": "01OTHER"], names: [:])
         case ("commit", "same"):
             var head = Sample.commit("d")
             head.tree = Sample.commit("c").tree

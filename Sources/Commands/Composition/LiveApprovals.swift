@@ -44,6 +44,11 @@ struct LiveApprovals: ApprovalPort {
         do throws(StateError) {
             switch query {
             case .find(let commit): return .approvals(list: try await find(commit))
+            case .check(let nonces, let names):
+                let groups = signatures.people()
+                var known: [String: [String]] = [:]
+                for name in names { known[name] = SSHSignatures.names(of: name, in: groups) }
+                return .approvalCheck(spentBy: try await store.approvalsSpent(nonces), names: known)
             case .spend(let approvals):
                 try await store.spendApprovals(approvals, for: fence.run, at: now, fence: fence)
                 return .done
@@ -101,7 +106,9 @@ struct LiveApprovals: ApprovalPort {
         do throws(SSHSignatures.Problem) {
             let key = try await signatures.verify(
                 Approval.signedText(of: signed.json), signature: signed.signature, signer: approval.approver)
-            return FoundApproval(approval: approval, source: source, key: key)
+            return FoundApproval(
+                approval: approval, source: source, key: key,
+                names: SSHSignatures.names(of: approval.approver, in: signatures.people()))
         } catch {
             return FoundApproval(approval: approval, source: source, problem: error.text)
         }

@@ -21,6 +21,10 @@ struct LiveGitHub: GitHubPort {
                 return .checks(found: CommitChecks(try await client.checks(of: commit), wanted: names, on: commit))
             case .pullRequests(let commit):
                 return .pullRequests(list: try await client.pullRequests(of: commit))
+            case .reviews(let number):
+                return .reviews(list: PullRequestReview.latestDecisions(try await client.reviews(of: number)))
+            case .workflowRun(let id):
+                return .workflowRun(run: try await client.workflowRun(id))
             }
         } catch {
             return .failed(failure: Failure(error))
@@ -75,8 +79,10 @@ final class LiveGitHubNotices: GitHubNotices {
         }
     }
 
-    func openDeployment(of report: RunReport) async -> Failure? {
-        await tell { client throws(GitHubError) in try await client.openDeployment(of: report) }
+    func openDeployment(of report: RunReport, isQueued: Bool) async -> Failure? {
+        await tell { client throws(GitHubError) in
+            try await client.openDeployment(of: report, isQueued: isQueued)
+        }
     }
 
     func recordDeployment(of report: RunReport) async -> Failure? {

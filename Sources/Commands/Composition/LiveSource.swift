@@ -46,6 +46,8 @@ struct LiveSource: SourcePort {
                     commits: range.commits, paths: paths.prefix(LiveSource.maxPaths).map { "\($0.path)" },
                     isTruncated: range.isTruncated || paths.count > LiveSource.maxPaths,
                     goesBack: range.relation == .backward))
+        case .migrations(let from, let to, let paths):
+            return .migrations(found: try await repository.migrations(from: from, to: to, paths: paths))
         }
     }
 }

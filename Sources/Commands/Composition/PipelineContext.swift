@@ -186,12 +186,22 @@ struct PipelineContext {
                 migrationPaths: pipeline.rollback.migrations, channels: channels,
                 url: try resolve(pipeline.verify.url) ?? flyToml.publicURL ?? "", runURL: runURL,
                 waitForApp: wait,
-                approvals: isRollback || pipeline.gates.approvals == 0
-                    ? nil
-                    : ApprovalRule(
-                        needed: pipeline.gates.approvals, authorMayApprove: pipeline.gates.authorMayApprove)))
+                approvals: isRollback ? nil : approvalRule))
         request.settings.appsElsewhere = elsewhere.apps.isEmpty ? nil : elsewhere.apps
         return request
+    }
+
+    /// Nil where nobody has to approve.
+    private var approvalRule: ApprovalRule? {
+        let gates = pipeline.gates
+        guard gates.approvals > 0 else { return nil }
+        // Elsewhere than in a job the variable means nothing.
+        let run = environment["GITHUB_ACTIONS"] == "true" ? environment["GITHUB_RUN_ID"] : nil
+        return ApprovalRule(
+            needed: gates.approvals, authorMayApprove: gates.authorMayApprove, kinds: gates.approvalsAccept,
+            environments: gates.approvalEnvironments,
+            workflowRun: run.flatMap { $0.isEmpty || !$0.utf8.allSatisfy { (0x30...0x39).contains($0) } ? nil : $0 },
+            patience: gates.waitForApprovals, lifetime: gates.approvalsExpire)
     }
 
     /// The GitHub Actions run this process is part of; empty elsewhere.

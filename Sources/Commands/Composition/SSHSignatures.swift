@@ -81,6 +81,39 @@ struct SSHSignatures {
         return nil
     }
 
+    /// Who is who: the names that each line gives to its key, and those of lines with the same key, together. A line
+    /// may also name GitHub accounts. Empty where the file can't be read: then nobody is known to be anybody else.
+    func people() -> [Set<String>] {
+        guard let text = try? TextFile.read(allowedSigners) else { return [] }
+        var byKey: [String: Set<String>] = [:]
+        for line in text.split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            // Options may stand between the names and the key, which is two words: its type and its text.
+            guard let type = words.firstIndex(where: { SSHSignatures.isKeyType($0) }), type > 0, type + 1 < words.count
+            else { continue }
+            let names = words[0].split(separator: ",").map { $0.filter { $0 != "\"" }.lowercased() }
+                .filter { !$0.contains(where: { "*?!".contains($0) }) }
+            byKey[String(words[type + 1]), default: []].formUnion(names)
+        }
+        var groups: [Set<String>] = []
+        for names in byKey.values.sorted(by: { ($0.min() ?? "") < ($1.min() ?? "") }) {
+            // Who has two keys is one person.
+            let same = groups.filter { !$0.isDisjoint(with: names) }
+            groups.removeAll { !$0.isDisjoint(with: names) }
+            groups.append(same.reduce(names) { $0.union($1) })
+        }
+        return groups
+    }
+
+    /// Every name of whoever has this one; empty where nobody has.
+    static func names(of name: String, in people: [Set<String>]) -> [String] {
+        people.first { $0.contains(name.lowercased()) }?.sorted() ?? []
+    }
+
+    private static func isKeyType(_ word: Substring) -> Bool {
+        word.hasPrefix("ssh-") || word.hasPrefix("ecdsa-") || word.hasPrefix("sk-")
+    }
+
     // MARK: - The program
 
     private struct Finished {

@@ -47,6 +47,7 @@ struct RunFinished: Codable, Sendable {
             "finished_at": .string(report.finishedAt.description),
             "time_to_restore_ms": report.timeToRestore.map { .integer($0.wholeMilliseconds) } ?? .null,
             "overrides": .array(report.overrides.map(RunFinished.override)),
+            "approvals": .array((report.approvals ?? []).map(\.json)),
             "divergence": .array(report.divergence.map(JSONValue.string)),
             "next_steps": .array(report.nextSteps.map(JSONValue.string)),
             "warnings": .array(report.warnings.map(JSONValue.string)),

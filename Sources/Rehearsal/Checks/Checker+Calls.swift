@@ -215,7 +215,7 @@ extension Checker {
             releases[id]?.isKnown = true
         case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder, .commit,
             .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history, .approvals,
-            .elsewhere, .woke:
+            .elsewhere, .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             break
         }
     }

@@ -74,8 +74,11 @@ extension Engine {
         case .git(.isOnBranch): "is it on the branch"
         case .git(.isClean): "is the work tree clean"
         case .git(.changes): "list the changes"
+        case .git(.migrations): "look for migrations"
         case .github(.checks): "ask for the CI checks"
         case .github(.pullRequests): "ask for the pull request"
+        case .github(.reviews): "ask for reviews"
+        case .github(.workflowRun): "ask for the workflow run"
         case .image(.resolve): "resolve the image"
         case .image(.build): "build the image"
         case .image(.assemble): "assemble the image"
@@ -89,6 +92,7 @@ extension Engine {
         case .ledger(.mark(let number, let state)): "mark release \(number) \(state.rawValue)"
         case .notify(let order): "\(order.isDeferred ? "keep" : "send") the notice by \(order.channel.rawValue)"
         case .approvals(.find): "look for approvals"
+        case .approvals(.check): "look up who approved"
         case .approvals(.spend): "use the approvals up"
         case .wake: "wake up"
         case .cancel: "cancel"
@@ -100,7 +104,7 @@ extension Engine {
         case .done: "done"
         case .failed(let failure): "failed (\(failure.code.rawValue)\(failure.isAmbiguous ? "?" : "")): \(failure.text)"
         case .app, .names, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes, .checks,
-            .pullRequests, .approvals, .elsewhere, .woke:
+            .pullRequests, .approvals, .elsewhere, .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             "answered"
         case .machines(let list):
             list.map { "\($0.name) \($0.state)\($0.isServing ? " healthy" : "")" }.joined(separator: ", ")

@@ -56,7 +56,12 @@ extension Engine {
         case .git(.changes):
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
         case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
+        case .git(.migrations): return .migrations(found: MigrationChanges(paths: [], commits: []))
         case .github(.pullRequests): return .pullRequests(list: [])
+        case .github(.reviews): return .reviews(list: [])
+        case .github(.workflowRun(let id)):
+            return .workflowRun(
+                run: WorkflowRun(id: id, commit: nil, status: "in_progress", startedAt: nil, approvals: []))
         case .image(.resolve), .image(.build), .image(.assemble), .image(.copy):
             return image(scenario.reference(Scenario.newDigest))
         case .image(.provePullable(let reference)): return image(reference)
@@ -78,6 +83,7 @@ extension Engine {
         case .notify: return .done
         // People are not rehearsed: no scenario asks for approvals.
         case .approvals(.find): return .approvals(list: [])
+        case .approvals(.check): return .approvalCheck(spentBy: [:], names: [:])
         case .approvals(.spend): return .done
         // No scenario looks at other apps.
         case .elsewhere: return .failed(failure: Failure(.unavailable, "there is no other app"))

@@ -40,7 +40,7 @@ struct RehearsalStore: Sendable {
         }?.number
         return ReleaseHistory(
             current: verified.first { $0.number == serving }, verified: verified.filter { $0.number != serving },
-            states: newest.map { .init(number: $0.number, state: $0.state) })
+            states: newest.map { .init(number: $0.number, state: $0.state, commit: $0.commit) })
     }
 
     /// Nil where it was kept, else why not.

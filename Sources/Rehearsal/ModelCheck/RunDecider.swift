@@ -50,12 +50,18 @@ struct RunDecider: Decider {
         case .git(.changes):
             return .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false))
         case .github(.checks(let commit, let names)): return .checks(found: .allSuccessful(names, on: commit))
+        case .git(.migrations): return .migrations(found: MigrationChanges(paths: [], commits: []))
         case .github(.pullRequests): return .pullRequests(list: [])
+        case .github(.reviews): return .reviews(list: [])
+        case .github(.workflowRun(let id)):
+            return .workflowRun(
+                run: WorkflowRun(id: id, commit: nil, status: "in_progress", startedAt: nil, approvals: []))
         case .image: return .image(image: image)
         case .probe: return .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(20)))
         case .window: return .window(decision: WindowAnswer(isOpen: true, rule: "open"))
         case .notify: return .done
         case .approvals(.find): return .approvals(list: [])
+        case .approvals(.check): return .approvalCheck(spentBy: [:], names: [:])
         case .approvals(.spend): return .done
         case .elsewhere: return .failed(failure: Failure(.unavailable, "there is no other app"))
         case .ledger(.history): return .history(history: history)
@@ -74,7 +80,7 @@ struct RunDecider: Decider {
         let verified = newest.filter { $0.state == .verified }
         return ReleaseHistory(
             current: verified.first, verified: Array(verified.dropFirst()),
-            states: newest.map { .init(number: $0.number, state: $0.state) })
+            states: newest.map { .init(number: $0.number, state: $0.state, commit: $0.commit) })
     }
 
     var claim: Claim? {

@@ -171,7 +171,7 @@ private struct Storyteller<D: Decider> {
         case .leaseHolder(let holder): return holder == nil ? "nobody" : "somebody"
         case .app, .names, .platformRelease, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes,
             .checks, .pullRequests, .image, .probe, .window, .history, .approvals, .elsewhere,
-            .woke:
+            .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             return "answered"
         }
     }
