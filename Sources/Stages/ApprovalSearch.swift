@@ -53,8 +53,9 @@ package struct ApprovalSearch: Hashable, Codable, Sendable {
     private var authorNames: [String] = []
     private var failures: [Failure] = []
     private var isOpenerUnknown = false
-    /// What people were last told is missing.
+    /// What people were last told is missing, and what to do.
     private var told = ""
+    private var advice = ""
 
     /// - Parameter isSkipped: somebody has overridden the gate: it is asked once, to know what it would have said.
     package init(_ rule: ApprovalRule, for request: RunRequest, isSkipped: Bool) {
@@ -74,6 +75,12 @@ package struct ApprovalSearch: Hashable, Codable, Sendable {
 
     /// What it waits for, for people; empty where it does not.
     package var waitingFor: String { state == .pausing ? "approvals (\(told))" : "" }
+
+    /// What is asked of people while it waits for them; nil where it does not.
+    package var wanted: ApprovalWanted? {
+        guard state == .pausing, let deadline else { return nil }
+        return ApprovalWanted(needed: rule.needed, found: told, how: advice.isEmpty ? [] : [advice], until: deadline)
+    }
 
     /// Looks from the beginning; until when it may wait stays as it was.
     package mutating func begin(_ commit: Commit, _ agenda: inout Agenda) {
@@ -275,6 +282,7 @@ package struct ApprovalSearch: Hashable, Codable, Sendable {
         let missing = detail + (trouble.isEmpty ? "" : "; unanswered: " + trouble)
         if told != missing {
             told = missing
+            advice = hint
             agenda.note(.message(text: "waiting until \(deadline) for approvals: \(missing); \(hint)"))
         }
         let step = min(ApprovalSearch.maxPause, ApprovalSearch.firstPause * (1 << min(pauses, 8)))

@@ -56,7 +56,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     /// What must be well elsewhere, and where a promoted digest comes from.
     var elsewhere: [ElsewhereGate] = []
     /// Who has approved the commit; nil where nobody has to, and until the commit is known.
-    var search: ApprovalSearch?
+    package internal(set) var search: ApprovalSearch?
     /// The commit that approvals were waited for: what is deployed is that, wherever the revision points by now.
     var pinned: CommitID?
     var hasAskedWindow = false

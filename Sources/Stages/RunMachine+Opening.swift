@@ -45,11 +45,11 @@ extension RunMachine {
                     report: report)))
     }
 
-    /// Asks people for their approval over every channel that they read, and goes on without waiting for any: for a
-    /// run that waits. One that is refused for want of approvals tells it by its last notice.
-    ///
-    /// - Parameter wanted: with `until`, the time to which the run waits.
-    package mutating func askForApproval(_ wanted: ApprovalWanted, _ agenda: inout Agenda) {
+    /// Asks people once for their approval, over every channel that they read, and goes on without waiting for any: for
+    /// a run that waits. One that is refused for want of approvals tells it by its last notice.
+    mutating func askForApproval(_ agenda: inout Agenda) {
+        guard !hasAskedPeople, case .preValidation = state, let wanted = preValidation.search?.wanted else { return }
+        hasAskedPeople = true
         var report = makeReport(
             Ending(outcome: .refused, headline: "waits for approval: \(wanted.found)", approval: wanted), agenda.now)
         report.nextSteps = wanted.how

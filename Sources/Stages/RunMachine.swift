@@ -90,6 +90,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     var settling: Set<ActionID> = []
     /// Whether a record of the run was opened elsewhere: waiting for its turn, or under way.
     var announced: Announcement?
+    /// Whether people were asked for their approval.
+    var hasAskedPeople = false
     /// The question which release records of runs that are gone are still open.
     var abandonedReleases: ActionID?
     var abandonedLooks = 0
@@ -180,6 +182,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
         }
         try follow(&agenda)
         announceWaiting(&agenda)
+        askForApproval(&agenda)
         if let end = claim.innerEnd { agenda.shortenLeases(to: end, except: claim.machines) }
         for action in agenda.actions {
             if case .platform(.acquireLease(let machine, _)) = action.effect { acquisitions[action.id] = machine }

@@ -118,20 +118,23 @@ import Testing
     }
 
     @Test func `a run that waits asks over every channel that people read, and waits for none of them`() throws {
-        let request = Sample.request { $0.channels = NoticeOrder.Channel.allCases }
-        var machine = RunMachine(request)
-        var agenda = Agenda(now: Self.now, nextAction: 1)
-        let until = Self.now + .seconds(3600)
-        machine.askForApproval(
-            ApprovalWanted(needed: 2, found: "1 of 2 approvals", how: ["airboss approve production"], until: until),
-            &agenda)
-        let orders = agenda.actions.compactMap { action in
-            if case .notify(let order) = action.effect { order } else { nil }
+        let request = Sample.request {
+            $0.approvals = ApprovalRule(needed: 2, patience: .seconds(3600))
+            $0.channels = NoticeOrder.Channel.allCases
         }
-        #expect(orders.map(\.channel) == [.email, .slack, .webhook] && orders.count == agenda.actions.count)
+        var simulation = Simulation(request, on: SimulatedFly(Sample.fleet(3), behaviours: [:]))
+        simulation.world.approvals = [Self.found()]
+        try simulation.go { $0.calls.count { $0 == "approvals" } == 3 }
+        let until = try #require(simulation.run.preValidation.search?.wanted?.until)
+        #expect(until > simulation.now && until <= Sample.start + .seconds(3700))
+        let orders = simulation.effects.compactMap { effect in
+            if case .notify(let order) = effect, order.isOpening != true { order } else { nil }
+        }
+        #expect(orders.map(\.channel) == [.email, .slack, .webhook])
         for order in orders {
             #expect(order.report?.isUnderWay == true && order.report?.approval?.until == until)
-            #expect(order.report?.nextSteps == ["airboss approve production"])
+            #expect(order.report?.nextSteps.contains { $0.contains("airboss approve production") } == true)
+            #expect(order.report?.approval?.found.contains("1 of 2 approvals") == true)
             // It takes no place of the notice with which the run ends.
             var ended = try #require(order.report)
             ended.approval = nil

@@ -90,7 +90,7 @@ extension Answer {
                 })
         case .done, .app, .machines, .observations, .machine, .created, .lease, .waitTimedOut, .names,
             .platformRelease, .platformReleases, .versions, .onBranch, .checks, .pullRequests, .image, .window,
-            .history, .approvals, .elsewhere, .woke:
+            .history, .approvals, .elsewhere, .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             return self
         }
     }
