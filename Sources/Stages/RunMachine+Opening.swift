@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: Airboss contributors
 
-package import Model
+internal import Model
 internal import Rollouts
 
 /// What is told before the app changes.

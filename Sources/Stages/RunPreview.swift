@@ -81,7 +81,8 @@ package struct RunPreview: Sendable {
         // Equal digests stand for equal images, wherever they are.
         case .image(.copy(let reference)): .ask(.image(task: .resolve(reference: reference)))
         case .image(.resolve), .image(.provePullable), .image(.assemble): .ask(effect)
-        case .git, .github, .probe, .window, .ledger(.history), .approvals(.find), .elsewhere: .ask(effect)
+        case .git, .github, .probe, .window, .ledger(.history), .approvals(.find), .approvals(.check), .elsewhere:
+            .ask(effect)
         case .approvals(.spend): .takeForDone
         case .ledger(.record), .ledger(.mark), .notify, .wake, .cancel: .holdBack
         }
@@ -93,6 +94,7 @@ extension RunRequest {
     package var impatient: RunRequest {
         var copy = self
         copy.settings.checks?.patience = .zero
+        copy.settings.approvals?.patience = .zero
         return copy
     }
 

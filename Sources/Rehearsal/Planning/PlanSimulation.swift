@@ -163,7 +163,7 @@ struct PlanSimulation {
             }
             answer = .probe(result: goodResult(of: probe))
         case .ledger(.record), .ledger(.mark), .notify, .approvals(.spend): answer = .done
-        case .git, .github, .image, .window, .ledger(.history), .approvals(.find), .elsewhere:
+        case .git, .github, .image, .window, .ledger(.history), .approvals(.find), .approvals(.check), .elsewhere:
             answer =
                 answers[action.effect]
                 ?? .failed(failure: Failure(.unavailable, "nobody was asked when this was planned"))
