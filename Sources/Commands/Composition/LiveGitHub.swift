@@ -43,8 +43,8 @@ struct NoGitHub: GitHubPort {
 ///
 /// What can't be told now waits in the outbox for a run that can.
 final class LiveGitHubNotices: GitHubNotices {
-    /// For so long after GitHub gave no answer in time nothing more is asked of it: waiting for a GitHub that hangs takes
-    /// half a minute each time, and the outbox has the notice.
+    /// For so long after GitHub gave no answer in time nothing more is asked of it: waiting for a GitHub that hangs
+    /// takes half a minute each time, and the outbox has the notice.
     static let outagePause = Duration.seconds(60)
 
     private struct Outage {
