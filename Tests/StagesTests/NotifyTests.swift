@@ -15,7 +15,7 @@ import Testing
         arguments: NoticeOrder.Channel.allCases,
         [
             (.unavailable, 3), (.rateLimited, 3), (.timedOut, 3), (.refused, 1), (.unauthorized, 1), (.invalid, 1),
-        ] as [(Failure.Code, Int)])
+        ] as [(code: Failure.Code, attempts: Int)])
     func `what may pass is tried three times, but a GitHub that hangs once`(
         channel: NoticeOrder.Channel, expected: (code: Failure.Code, attempts: Int)
     ) throws {
