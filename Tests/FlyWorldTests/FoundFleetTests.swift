@@ -62,7 +62,8 @@ import Testing
         #expect(release.version == 3)
         guard
             case .machine(let updated, _)? = ask(
-                .updateMachine(MachineInput(config: machine.config, imageDigest: nil, currentVersion: "m1-7")), "m1")
+                .updateMachine(MachineInput(config: machine.config, imageDigest: "sha256:1", currentVersion: "m1-7")),
+                "m1")
         else {
             Issue.record("not updated")
             return

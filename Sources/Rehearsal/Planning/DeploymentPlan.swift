@@ -92,6 +92,11 @@ package struct DeploymentPlan: Sendable {
         let isFinished = simulation.run()
         if isFinished, simulation.machine.report?.outcome == .verified {
             steps = simulation.steps
+        } else if let report = simulation.machine.report, simulation.steps.isEmpty,
+            report.outcome == .refused || report.outcome == .unavailable
+        {
+            // It waited for an answer that was not there when this was planned.
+            refusal = refusal ?? Refusal(report.outcome, report.headline, hints: report.nextSteps)
         } else {
             let why = simulation.machine.report?.headline ?? "the run comes to no end"
             warnings.append("on a platform without faults the run would not succeed: \(why)")
