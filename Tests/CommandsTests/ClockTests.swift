@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 import Foundation
+import Model
 import Testing
 
 /// A program whose clock stands at 1970, by a library that is loaded before it.

@@ -19,6 +19,30 @@ import Testing
         }
     }
 
+    @Test(
+        arguments: [
+            ("", [ApprovalKind.ssh, .review], [], Duration.zero, Duration.seconds(604_800)),
+            (
+                ", approval_environments: [production]", [.ssh, .review, .environment], ["production"], .zero,
+                .seconds(604_800)
+            ),
+            (
+                ", approvals_accept: [ssh], wait_for_approvals: 2h, approvals_expire: 24h", [.ssh], [], .seconds(7200),
+                .seconds(86_400)
+            ),
+        ] as [(String, [ApprovalKind], [String], Duration, Duration)])
+    func `what counts as an approval`(
+        _ more: String, _ kinds: [ApprovalKind], _ environments: [String], _ patience: Duration, _ lifetime: Duration
+    ) throws {
+        let gates = try Self.parse(
+            "version: 1\napp: a\nfly_toml: f.toml\nbuild: { image: a/b:c }\ngates: { approvals: 1\(more) }\n"
+        ).gates
+        #expect(gates.approvalsAccept == kinds)
+        #expect(gates.approvalEnvironments == environments)
+        #expect(gates.waitForApprovals == patience)
+        #expect(gates.approvalsExpire == lifetime)
+    }
+
     @Test func `the contract's example decodes whole`() throws {
         let pipeline = try Self.parse(Fixtures.text("full.yml"))
         #expect(pipeline.name == "production")

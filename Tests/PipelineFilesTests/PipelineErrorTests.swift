@@ -237,6 +237,16 @@ extension PipelineErrorTests.Bad {
 
     static let rules: [Self] = [
         Self(
+            "environments that are asked for and not named",
+            tail: "gates: { approvals: 1, approvals_accept: [environment] }\n",
+            ["5:42: “approvals_accept” has environment, and no environment is named"], "approval_environments"),
+        Self(
+            "environments that are named and not asked for",
+            tail: "gates: { approvals_accept: [ssh], approval_environments: [production] }\n",
+            [
+                "5:58: “approval_environments” names environments, and “approvals_accept” leaves environment out"
+            ], "approvals_accept"),
+        Self(
             "an open variable", tail: "source: { branch: \"${A\" }\n", ["5:19: “branch”: “${” has no closing “}”"], "$$"
         ),
         Self("a nameless variable", tail: "source: { branch: \"${}\" }\n", ["5:19: “branch”: “${” names no variable"]),

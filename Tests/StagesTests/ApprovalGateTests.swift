@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 import CoreTestSupport
+import FoundationEssentials
 import Model
 import Stages
 import Testing
@@ -157,6 +158,17 @@ import Testing
             #expect(simulation.run.report?.outcome == .refused, "\(name)")
             #expect(simulation.run.report?.headline.contains(failure.message) == true)
         }
+    }
+
+    @Test func `what earlier versions wrote is read as what it meant`() throws {
+        let rule = try JSONDecoder().decode(
+            ApprovalRule.self, from: Data(#"{"needed":2,"authorMayApprove":true}"#.utf8))
+        #expect(rule == ApprovalRule(needed: 2, authorMayApprove: true))
+        let found = Self.found()
+        var json = try JSONValue(parsing: JSONEncoder().encode(found))
+        for name in ["kind", "names"] { json[name] = nil }
+        #expect(json["names"] == nil && json["source"] != nil)
+        #expect(try JSONDecoder().decode(FoundApproval.self, from: Data(json.text().utf8)) == found)
     }
 
     @Test func `a rollback asks for nobody's approval`() throws {
