@@ -56,6 +56,7 @@ extension PreValidation {
         switch WindowGate.verdict(on: answer, from: .window, request.overrides, at: agenda.now) {
         case .open, .overridden: break  // the window's own stage says so, once people have approved
         case .refused(let refusal):
+            opening = refusal.opening
             set(.window, .refused, refusal.reason, hint: refusal.hints.joined(separator: "; "), &agenda)
         case nil: throw IllegalEvent(state: "asking for the window", event: "\(answer)")
         }

@@ -60,6 +60,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
     /// The commit that approvals were waited for: what is deployed is that, wherever the revision points by now.
     var pinned: CommitID?
     var hasAskedWindow = false
+    /// When the window opens that refuses the run.
+    var opening: WindowOpening?
     /// What changed of migrations since a rollback's target, as far as it is known.
     var undone: [MigrationChanges] = []
     let request: RunRequest
@@ -575,7 +577,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         state = .refused(
             refusal: Refusal(
                 outcome, shown.map { "\($0.gate.rawValue): \($0.detail)" }.joined(separator: "; "),
-                hints: shown.map(\.hint).filter { !$0.isEmpty }, approval: approvalWanted(among: shown)))
+                hints: shown.map(\.hint).filter { !$0.isEmpty }, approval: approvalWanted(among: shown),
+                opening: shown.contains { $0.gate == .window } ? opening : nil))
     }
 
     /// What is asked of people, where approvals are missing; nil where they are not, or could not be looked up.

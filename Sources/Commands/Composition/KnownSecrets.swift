@@ -78,6 +78,11 @@ extension Answer {
         case .changes(var changes):
             changes.commits = changes.commits.map(\.withoutSecrets)
             return .changes(changes: changes)
+        case .migrations(var found):
+            for index in found.commits.indices {
+                found.commits[index].subject = Redactor.redact(found.commits[index].subject)
+            }
+            return .migrations(found: found)
         case .dirtyPaths(let paths): return .dirtyPaths(paths: paths.map(Redactor.redact))
         case .probe(var result):
             result.failure = Redactor.redact(result.failure)
@@ -90,7 +95,7 @@ extension Answer {
                 })
         case .done, .app, .machines, .observations, .machine, .created, .lease, .waitTimedOut, .names,
             .platformRelease, .platformReleases, .versions, .onBranch, .checks, .pullRequests, .image, .window,
-            .history, .approvals, .elsewhere, .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
+            .history, .approvals, .elsewhere, .approvalCheck, .reviews, .workflowRun, .woke:
             return self
         }
     }

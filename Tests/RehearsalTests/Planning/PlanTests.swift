@@ -36,12 +36,18 @@ import Testing
             case .git(.isClean): .dirtyPaths(paths: [])
             case .git(.changes): .changes(changes: changes)
             case .github(.checks(let commit, let names)): .checks(found: .allSuccessful(names, on: commit))
+            case .git(.migrations): .migrations(found: MigrationChanges(paths: [], commits: []))
             case .github(.pullRequests): .pullRequests(list: [])
+            case .github(.reviews): .reviews(list: [])
+            case .github(.workflowRun(let id)):
+                .workflowRun(
+                    run: WorkflowRun(id: id, commit: nil, status: "in_progress", startedAt: nil, approvals: []))
             case .image(.provePullable): .image(image: Sample.image(Sample.oldDigest))
             case .image: .image(image: Sample.image(Sample.newDigest))
             case .probe: .probe(result: ProbeResult(status: 200, elapsed: .milliseconds(5)))
             case .window: .window(decision: window)
             case .approvals(.find): .approvals(list: [])
+            case .approvals(.check): .approvalCheck(spentBy: [:], names: [:])
             case .approvals, .platform, .ledger, .notify, .elsewhere, .wake, .cancel: .done
             }
         }
@@ -94,7 +100,9 @@ import Testing
             case .platform(let call): #expect(!call.isMutation, "\(call)")
             case .image(.build), .ledger(.record), .ledger(.mark), .approvals(.spend), .notify, .wake, .cancel:
                 Issue.record("it did \(effect.name)")
-            case .git, .github, .image, .probe, .window, .ledger(.history), .approvals(.find), .elsewhere: break
+            case .git, .github, .image, .probe, .window, .ledger(.history), .approvals(.find), .approvals(.check),
+                .elsewhere:
+                break
             }
         }
     }
