@@ -16,10 +16,10 @@ package struct AirbossCommand: AsyncParsableCommand {
             PIPELINE is the NAME of pipelines/NAME.yml, or a path. The token is read from FLY_API_TOKEN.
 
             Start with:
-              airboss validate                                    check the pipeline files
-              airboss plan staging                                see what a deploy would do
-              airboss deploy staging --reason "First try"         deploy the commit you stand on
-              airboss rollback staging --reason "It was not good" and go back
+              airboss validate                        check the pipeline files
+              airboss plan staging                    what would a deploy do?
+              airboss deploy staging --reason TEXT    deploy the commit you stand on
+              airboss rollback staging --reason TEXT  and go back
             """,
         version: Version.current,
         subcommands: [

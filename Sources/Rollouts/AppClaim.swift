@@ -259,8 +259,8 @@ package struct AppClaim: Hashable, Codable, Sendable {
         }
     }
 
-    /// How often a lease must have been seen prolonged before its holder counts as alive: one prolongation may have been
-    /// under way when its sender died.
+    /// How often a lease must have been seen prolonged before its holder counts as alive: one prolongation may have
+    /// been under way when its sender died.
     package static let risesOfTheLiving = 2
 
     /// A lease that goes on being prolonged has a holder who lives.

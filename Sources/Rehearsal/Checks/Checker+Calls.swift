@@ -73,8 +73,8 @@ extension Checker {
         facts[who.ordinal]?.open[action] = operation
     }
 
-    /// - Parameter time: machines that came later don't count: a run that slept after its decision did not know of them,
-    ///   and the platform refuses the name. A creation that is done all the same is held against all machines.
+    /// - Parameter time: machines that came later don't count: a run that slept after its decision did not know of
+    ///   them, and the platform refuses the name. A creation that is done all the same is held against all machines.
     private mutating func adds(_ name: String, _ group: ProcessGroup, _ who: Who, asOf time: Timestamp) {
         guard who.kind == .deploy, !isRollingBack(who) else { return }
         let hasMachines = standings.contains { id, standing in
