@@ -203,11 +203,9 @@ struct RehearseCommand: AsyncParsableCommand {
 
     /// The options that a command which repeats a seed needs beside it.
     private var replayOptions: String {
-        func quoted(_ text: String) -> String {
-            text.contains { !($0.isLetter || $0.isNumber || "._-/=,+:@%".contains($0)) } ? "'\(text)'" : text
-        }
-        return (options.pipelines.map { " --pipelines \(quoted($0))" } ?? "")
-            + (faults.map { " --faults \(quoted($0))" } ?? "") + (machines.map { " --machines \(quoted($0))" } ?? "")
+        (options.pipelines.map { " --pipelines \(ShellWord.quoted($0))" } ?? "")
+            + (faults.map { " --faults \(ShellWord.quoted($0))" } ?? "")
+            + (machines.map { " --machines \(ShellWord.quoted($0))" } ?? "")
     }
 
     // MARK: - Many seeds

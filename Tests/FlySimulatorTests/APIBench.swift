@@ -70,6 +70,16 @@ struct APIBench: Sendable {
 
     // MARK: Calls
 
+    /// The same question many times at once.
+    func ask(_ count: Int, for path: String) async throws -> [Answer] {
+        try await withThrowingTaskGroup(of: Answer.self) { group in
+            for _ in 0..<count { group.addTask { try await call("GET", path) } }
+            var answers: [Answer] = []
+            for try await answer in group { answers.append(answer) }
+            return answers
+        }
+    }
+
     @discardableResult
     func call(
         _ method: String, _ path: String, _ body: JSONValue? = nil, nonce: String? = nil, token: String? = "secret",

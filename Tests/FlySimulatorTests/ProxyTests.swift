@@ -113,7 +113,7 @@ struct ProxyTests {
     @Test func `A guest that dies before its answer is 502, one that dies within cuts it`() async throws {
         try await Self.with(machines: 2) { _, _, _, port in
             #expect(try await Answer.of("GET", port, "/exit/3").status == 502)
-            let cut = try await Command.run(["curl", "-sS", "--max-time", "30", "http://127.0.0.1:\(port)/half"])
+            let cut = try await Command.run(["curl", "-sS", "--max-time", "120", "http://127.0.0.1:\(port)/half"])
             #expect(cut.status == 18)  // curl: partial file
         }
     }
@@ -144,7 +144,7 @@ struct ProxyTests {
                             let base = "http://127.0.0.1:\(port)"
                             let urls = (0..<10).map { $0 % 3 == 0 ? base + "/slow/20" : base + "/env/ID" }
                             let result = try await Command.run(
-                                ["curl", "-sS", "--max-time", "30", "-w", "<%{http_code}>"] + urls)
+                                ["curl", "-sS", "--max-time", "120", "-w", "<%{http_code}>"] + urls)
                             let text = String(decoding: result.output, as: UTF8.self)
                             let fine = text.components(separatedBy: "<200>").count - 1
                             good += fine

@@ -78,7 +78,7 @@ struct Answer: Sendable {
         _ method: String, _ port: Int, _ path: String, headers: [String: String] = [:], body: [UInt8]? = nil
     ) async throws -> Answer {
         let verb = method == "HEAD" ? ["--head"] : ["-i", "-X", method]
-        let request = ["curl", "-sS", "--max-time", "30"] + verb + ["http://127.0.0.1:\(port)\(path)"]
+        let request = ["curl", "-sS", "--max-time", "120"] + verb + ["http://127.0.0.1:\(port)\(path)"]
         return try await Command.answer(request, headers: headers, body: body)
     }
 }

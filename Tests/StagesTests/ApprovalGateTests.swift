@@ -125,7 +125,9 @@ import Testing
         }
         var simulation = Simulation(request, on: SimulatedFly(Sample.fleet(3), behaviours: [:]))
         simulation.world.approvals = [Self.found()]
-        try simulation.go { $0.calls.count { $0 == "approvals" } == 3 }
+        try simulation.go {
+            $0.effects.count { $0.name == "approvals" } == 3 && $0.run.preValidation.search?.wanted != nil
+        }
         let until = try #require(simulation.run.preValidation.search?.wanted?.until)
         #expect(until > simulation.now && until <= Sample.start + .seconds(3700))
         let orders = simulation.effects.compactMap { effect in

@@ -29,17 +29,11 @@ extension AuditOrigin {
         }
         let actor = identities["github"] ?? identities["git_name"] ?? identities["shell"] ?? "unknown"
         identities["git_name"] = nil
-        let words = ["airboss"] + arguments.dropFirst().map(quoted)
+        let words = ["airboss"] + arguments.dropFirst().map(ShellWord.quoted)
         return AuditOrigin(
             actor: actor, identities: identities, host: Holder.process(at: now).host,
             entryPoint: environment["GITHUB_ACTIONS"] == "true" ? "github-actions" : "shell",
             command: String(words.joined(separator: " ").prefix(maxCommandLength)))
-    }
-
-    /// A word as a shell would need it.
-    private static func quoted(_ word: String) -> String {
-        let isPlain = !word.isEmpty && word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=@%+,".contains($0) }
-        return isPlain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
     }
 }
 

@@ -110,7 +110,15 @@ struct PlanView {
     /// The command that holds a deploy to this plan.
     var command: String? {
         guard !isRollback, plan.steps != nil else { return nil }
-        return "airboss deploy \(plan.request.pipeline) --plan \(hash) --reason TEXT"
+        let (request, overrides) = (plan.request, plan.request.overrides)
+        var words = ["airboss", "deploy", request.pipeline]
+        if case .image(let reference) = request.settings.build { words += ["--image", reference] }
+        if let commit = plan.facts.commit { words += ["--commit", commit.id.short] }
+        if overrides.isEmergency { words.append("--emergency") }
+        words += overrides.skippedGates.flatMap { ["--skip", $0] }
+        if !overrides.approvedBy.isEmpty { words += ["--approved-by", overrides.approvedBy] }
+        words += ["--plan", hash.description]
+        return words.map(ShellWord.quoted).joined(separator: " ") + " --reason TEXT"
     }
 
     func machines(_ change: GroupChange) -> String {
