@@ -108,6 +108,15 @@ package struct AppClaim: Hashable, Codable, Sendable {
     /// must not meet one of its changes. Nil where the app is not held.
     package var innerEnd: Timestamp? { leases.values.map(\.expiresAt).min().map { $0 - AppClaim.innerMargin } }
 
+    /// Whether what was held has ended by itself, or is another's.
+    package func isGone(at now: Timestamp) -> Bool {
+        switch state {
+        case .lost: true
+        case .held: !isLive(at: now)
+        case .idle, .abandoning, .leasing, .asking, .pausing, .busy, .refused, .releasing, .released: false
+        }
+    }
+
     /// The machines that a run must hold before it changes a fleet: the first one, by which all runs meet; and the
     /// first
     /// of those that stay, for the run that destroys the others.

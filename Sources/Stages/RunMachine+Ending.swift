@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 internal import Model
+internal import Rollouts
 
 /// How a run ends, and what it tells.
 extension RunMachine {
@@ -124,7 +125,13 @@ extension RunMachine {
             return
         }
         guard signal != nil else {
-            beginReaping(&agenda)
+            if claim.isGone(at: agenda.now) {
+                // It slept once it had its end: whatever it would destroy may serve somebody else by now.
+                mustConfirm = true
+                takeOver([], others: [:], for: .reap, &agenda)
+            } else {
+                beginReaping(&agenda)
+            }
             return
         }
         let groups = scope.goneGroups.map(\.rawValue).sorted().joined(separator: ", ")

@@ -103,6 +103,7 @@ extension Checker {
             // Its run died, and nobody came after it, or was stopped before they could do anything.
             let isTakenUp = everyone.contains {
                 $0.who.isRecovery && ($0.who.kind == .recover || $0.who.run == open.run) && hasActed($0)
+                    && ($0.endedAt ?? open.openedAt) > open.openedAt
             }
             // Whoever was fenced out had left it to the one who fenced it out.
             let isLeft = !everyone.contains {

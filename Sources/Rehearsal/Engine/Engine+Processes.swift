@@ -155,6 +155,14 @@ extension Engine {
     private mutating func hears(_ call: Int, _ kind: RunEvent.Kind, _ index: Int) {
         calls[call].isAwaited = false
         if case .answered(_, .failed) = kind { return }
+        // Once a run has its end, a late answer to a poll tells it nothing any more.
+        switch processes[index].machine.state {
+        case .settling, .leaving, .notify, .finished: return
+        case .waiting, .preValidation, .diagnosing, .window, .build, .claiming, .confirming, .deploy, .verify,
+            .rollback,
+            .reaping:
+            break
+        }
         switch calls[call].call {
         case .machines, .observe:
             if let time = calls[call].doneAt { processes[index].knownAt = time }
