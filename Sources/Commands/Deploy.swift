@@ -42,28 +42,12 @@ struct DeployCommand: AsyncParsableCommand {
         help: ArgumentHelp("Refuse where it would do something else than this plan says: see plan.", valueName: "hash"))
     var plan: String?
 
-    @Flag(name: .long, help: "An emergency: the deployment window does not hold. Needs --approved-by.")
-    var emergency = false
-
-    @Option(name: .customLong("approved-by"), help: ArgumentHelp("Who approved the overrides.", valueName: "who"))
-    var approvedBy: String?
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("Skip one gate by its name; needs --approved-by. May be repeated.", valueName: "gate"))
-    var skip: [String] = []
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("An approval, as airboss approve --to wrote it. May be repeated.", valueName: "file"))
-    var approval: [String] = []
-
+    @OptionGroup var gates: GateOptions
     @OptionGroup var waiting: WaitOption
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
         try Checks.reason(reason)
-        try Checks.overrides(emergency: emergency, approvedBy: approvedBy, skip: skip)
         if let plan, PlanHash(plan) == nil {
             throw ValidationError("“\(plan)” is no hash of a plan: `airboss plan \(pipeline)` prints one.")
         }
@@ -79,13 +63,12 @@ struct DeployCommand: AsyncParsableCommand {
         let context = try options.load(pipeline)
         let session = RunSession(
             context: context, options: options, view: options.makeView(), wait: waiting.duration,
-            approvalFiles: approval)
+            approvalFiles: gates.approval)
         let makeRequest = { (run: RunID, actor: String, channels: [NoticeOrder.Channel]) throws(AirbossError) in
             try context.request(
                 .deploy, run: run, actor: actor, reason: reason,
                 revision: DeployCommand.revision(commit, context.environment), image: image,
-                overrides: .init(
-                    isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
+                overrides: gates.overrides,
                 wait: waiting.duration, channels: channels)
         }
         var planned: DeploymentPlan?

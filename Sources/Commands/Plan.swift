@@ -47,22 +47,7 @@ struct PlanCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Plan with this image instead of building.", valueName: "ref"))
     var image: String?
 
-    @Flag(name: .long, help: "As of deploy: the deployment window does not hold. Needs --approved-by.")
-    var emergency = false
-
-    @Option(name: .customLong("approved-by"), help: ArgumentHelp("Who approved the overrides.", valueName: "who"))
-    var approvedBy: String?
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("Skip one gate by its name; needs --approved-by. May be repeated.", valueName: "gate"))
-    var skip: [String] = []
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("An approval, as airboss approve --to wrote it. May be repeated.", valueName: "file"))
-    var approval: [String] = []
-
+    @OptionGroup var gates: GateOptions
     @Option(name: .long, help: "How text is written: text, or markdown for a pull request or a job's summary.")
     var format: PlanFormat = .text
 
@@ -73,9 +58,10 @@ struct PlanCommand: AsyncParsableCommand {
     }
 
     func validate() throws {
-        try Checks.overrides(emergency: emergency, approvedBy: approvedBy, skip: skip)
         if rollback {
-            guard commit == nil, image == nil, approval.isEmpty, !emergency, skip.isEmpty else {
+            guard commit == nil, image == nil, gates.approval.isEmpty, !gates.emergency,
+                gates.skip.isEmpty
+            else {
                 throw ValidationError(
                     "A rollback takes no --commit, --image, --approval, --emergency or --skip: it goes to a release.")
             }
@@ -90,7 +76,7 @@ struct PlanCommand: AsyncParsableCommand {
     func run() async throws {
         let context = try options.load(pipeline)
         let session = RunSession(
-            context: context, options: options, view: SilentRunView(), approvalFiles: approval)
+            context: context, options: options, view: SilentRunView(), approvalFiles: gates.approval)
         let plan: DeploymentPlan
         if rollback {
             plan = try await session.plan(.rollback) { run, actor, channels throws(AirbossError) in
@@ -103,8 +89,7 @@ struct PlanCommand: AsyncParsableCommand {
             plan = try await session.plan(.deploy) { run, actor, channels throws(AirbossError) in
                 try context.request(
                     .deploy, run: run, actor: actor, reason: reason ?? "a plan", revision: wanted, image: image,
-                    overrides: .init(
-                        isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
+                    overrides: gates.overrides,
                     channels: channels)
             }
         }

@@ -32,28 +32,12 @@ struct PromoteCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Why; it stands in every notice and record.")
     var reason: String
 
-    @Flag(name: .long, help: "An emergency: the deployment window does not hold. Needs --approved-by.")
-    var emergency = false
-
-    @Option(name: .customLong("approved-by"), help: ArgumentHelp("Who approved the overrides.", valueName: "who"))
-    var approvedBy: String?
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("Skip one gate by its name; needs --approved-by. May be repeated.", valueName: "gate"))
-    var skip: [String] = []
-
-    @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("An approval, as airboss approve --to wrote it. May be repeated.", valueName: "file"))
-    var approval: [String] = []
-
+    @OptionGroup var gates: GateOptions
     @OptionGroup var waiting: WaitOption
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
         try Checks.reason(reason)
-        try Checks.overrides(emergency: emergency, approvedBy: approvedBy, skip: skip)
     }
 
     func run() async throws {
@@ -70,12 +54,11 @@ struct PromoteCommand: AsyncParsableCommand {
             source: try source.elsewhere(running: release.digest))
         let session = RunSession(
             context: context, options: options, view: options.makeView(), wait: waiting.duration,
-            approvalFiles: approval)
+            approvalFiles: gates.approval)
         let report = try await session.run(.promote) { run, actor, channels throws(AirbossError) in
             var request = try context.request(
                 .promote, run: run, actor: actor, reason: reason, revision: commit.rawValue,
-                overrides: .init(
-                    isEmergency: emergency, approvedBy: approvedBy ?? "", skippedGates: skip),
+                overrides: gates.overrides,
                 wait: waiting.duration, channels: channels)
             request.settings.build = .promoted(reference: release.image)
             request.promotion = promotion
