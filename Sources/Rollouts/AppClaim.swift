@@ -348,8 +348,12 @@ package struct AppClaim: Hashable, Codable, Sendable {
             }
             routes[agenda.perform(.wake(at: agenda.now + AppClaim.refreshRetryPause))] = .refreshDue
         case .leaseHeld, .unauthorized, .forbidden, .notFound, .conflict, .capacity, .invalid, .refused:
+            let mayBeLive = failure.code == .unauthorized || failure.code == .forbidden
             leases[machine] = nil
-            state = .lost(reason: "the lease of \(machine) is another's: \(failure.text)")
+            state = .lost(
+                reason: mayBeLive
+                    ? "the lease of \(machine) could not be prolonged: \(failure.text)"
+                    : "the lease of \(machine) is another's: \(failure.text)")
         }
     }
 }

@@ -18,13 +18,22 @@ package struct FleetMember: Hashable, Codable, Sendable {
     package var digest: ImageDigest?
 
     package init(_ machine: FleetMachine) {
-        id = machine.id
-        group = machine.config.processGroup
-        region = machine.region
-        hasServices = machine.config.hasServices
-        expectedChecks = machine.config.checkCount
-        startsOnDemand = (machine.config.json["services"]?.array ?? []).contains { $0["autostart"]?.bool == true }
+        self.init(machine.id, machine.region, machine.config)
         digest = machine.imageDigest
+    }
+
+    /// A machine that a rollout made.
+    init(_ machine: MachineID, _ item: RolloutItem) {
+        self.init(machine, item.region, item.change.config)
+    }
+
+    private init(_ machine: MachineID, _ region: String, _ config: MachineConfig) {
+        id = machine
+        group = config.processGroup
+        self.region = region
+        hasServices = config.hasServices
+        expectedChecks = config.checkCount
+        startsOnDemand = (config.json["services"]?.array ?? []).contains { $0["autostart"]?.bool == true }
     }
 
     /// Serves, or would at the first request.

@@ -61,6 +61,25 @@ package struct MachineChange: Hashable, Codable, Sendable {
         }
     }
 
+    /// Whether an update that it sent may still reach the machine: nobody has answered it, and it has not come to its end.
+    var mayStillArrive: Bool {
+        switch result {
+        case .succeeded: false
+        case .failed: isUncertain
+        case nil: isUncertain && !isBroughtUp || mayProceed && isMutationOpen
+        }
+    }
+
+    /// Whether what it sent was seen to have happened.
+    private var isBroughtUp: Bool {
+        switch state {
+        case .starting, .checking, .securing: true
+        case .ready, .leasing, .leaseTaken, .held, .updating, .looking, .creating, .seeking, .pausing, .releasing,
+            .finished:
+            false
+        }
+    }
+
     /// The lease of a machine that it made, which is the run's to keep from the beginning and outlives the change.
     package internal(set) var keptLease: Lease?
 

@@ -67,6 +67,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     package private(set) var members: [MachineID: FleetMember]
     package private(set) var view: [MachineID: Observation]
     private let groupSizes: [ProcessGroup: Int]
+    /// The groups' sizes once the machines that are to be created are there.
+    private let sizesToCome: [ProcessGroup: Int]
     private let servingGroups: Set<ProcessGroup>
     private var pending: [RolloutItem]
     private var active: [String: MachineChange] = [:]
@@ -87,6 +89,9 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     package private(set) var installed: [MachineID: FleetMachine] = [:]
     package private(set) var outcome: Outcome?
     private var keptLeases: [MachineID: Lease] = [:]
+    /// Whether the app's first machine was leased after it had been there for a while: the lease that it was born with
+    /// was lost with the answer to its creation.
+    package private(set) var wasUnheld = false
     /// When the looks and polls that are not answered yet were asked.
     private var askedAt: [ActionID: Timestamp] = [:]
     /// When what ``view`` shows was heard.
@@ -112,6 +117,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         var sizes: [ProcessGroup: Int] = [:]
         for member in plan.members { sizes[member.group, default: 0] += 1 }
         groupSizes = sizes
+        for item in plan.items where item.change.target.isNew { sizes[item.group, default: 0] += 1 }
+        sizesToCome = sizes
         servingGroups = Set(plan.members.filter(\.hasServices).map(\.group))
     }
 
@@ -371,10 +378,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         }
         guard serves else {
             let width = RollingRollout.maxParallelWithoutTraffic
-            // It may serve again before what takes another away arrives: an update that waits in a queue was allowed
-            // because of the machines that were well when it was sent.
-            let isLeaving = busy.contains {
-                isOfGroup($0, item.group) && takesTrafficBefore($0) && active[$0]?.isMutationOpen == true
+            // It may serve again before what takes another away arrives: an update that waits in a queue, or that got
+            // no answer, was allowed because of the machines that were well when it was sent.
+            let isLeaving = active.contains { key, change in
+                key != item.key && isOfGroup(key, item.group) && takesTrafficBefore(key) && change.mayStillArrive
             }
             if isLeaving, floor(of: item.group) > 0 { return .wait }
             return isHeld ? (going < width ? .begin : .wait) : (going + leased < width ? .lease : .wait)
@@ -394,10 +401,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     }
 
     /// The fewest available machines the group may have at any instant. One without services takes no traffic that
-    /// could be lost.
+    /// could be lost. A machine that is to be created counts: the only one of a group can be spared once there are two.
     package func floor(of group: ProcessGroup) -> Int {
         guard servingGroups.contains(group) else { return 0 }
-        let size = groupSizes[group] ?? 0
+        let size = sizesToCome[group] ?? 0
         let floor = limits.servingFloor ?? (size > 1 ? 1 : 0)
         return limits.alwaysSparesOne ? min(floor, max(0, size - 1)) : floor
     }
@@ -464,7 +471,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         active[key] = change
         for action in actions { perform(action, for: item, &agenda) }
         if change.isDisturbing { changed.insert(key) }
-        if !hadLease, let lease = change.keptLease, let machine = change.machine { keptLeases[machine] = lease }
+        if !hadLease, let lease = change.keptLease, let machine = change.machine {
+            keptLeases[machine] = lease
+            if case .leased = event { wasUnheld = true }
+        }
         if !hadResult, let result = change.result {
             switch result {
             case .succeeded(let machine, let version):
@@ -495,7 +505,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     /// A machine that arrived counts as what it is now, until a poll tells more.
     private mutating func arrived(_ machine: MachineID, _ version: InstanceID, _ item: RolloutItem) {
-        if case .new(let name, _) = item.change.target { created[name] = machine }
+        if case .new(let name, _) = item.change.target {
+            created[name] = machine
+            members[machine] = FleetMember(machine, item)
+        }
         let checks = item.change.config.checkCount
         var observation =
             view[machine]

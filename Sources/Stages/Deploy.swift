@@ -62,6 +62,10 @@ package struct Deploy: Hashable, Codable, Sendable {
     private let newestRelease: ReleaseNumber?
     /// How often a lost release record was looked for.
     private var looks = 0
+    /// Whether it comes to its end because its process died or slept: nobody is in a hurry then.
+    private var isWithdrawn = false
+    /// Whether a release record may stand on the platform that could not be looked for.
+    package private(set) var hasLostRelease = false
     /// How often it was begun anew after its process had died.
     private var resumptions = 0
 
@@ -114,8 +118,12 @@ package struct Deploy: Hashable, Codable, Sendable {
         switch state {
         case .waiting, .rechecking, .looking: state = .stopped(changed: [])
         // What is being opened elsewhere can be closed only once its name is known.
-        case .pausing: state = .stopped(changed: [])
-        case .numbering, .seeking, .recording: isStopping = true
+        case .pausing:
+            hasLostRelease = true
+            state = .stopped(changed: [])
+        case .numbering, .seeking, .recording:
+            isStopping = true
+            isWithdrawn = false
         case .rolling:
             try rollout?.stop(&agenda)
             try afterRollout(&agenda)
@@ -157,6 +165,8 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// is found, so that it can be closed.
     package mutating func withdraw(_ agenda: inout Agenda) {
         isStopping = true
+        isWithdrawn = true
+        looks = 0
         switch state {
         case .numbering, .seeking, .pausing: seek(&agenda)
         case .recording:
@@ -202,13 +212,16 @@ package struct Deploy: Hashable, Codable, Sendable {
         case (.seeking, .platformReleases(let list)): sought(list, &agenda)
         case (.numbering, .failed(let failure)) where failure.isAmbiguous: seek(&agenda)
         case (.pausing, .woke): seek(&agenda)
-        case (.numbering, .failed) where isStopping, (.seeking, .failed) where isStopping,
-            (.recording, .failed) where isStopping:
+        case (.seeking, .failed) where isStopping && !(isWithdrawn && looks < Deploy.maxLooks):
+            hasLostRelease = true
+            state = .stopped(changed: [])
+        case (.numbering, .failed) where isStopping, (.recording, .failed) where isStopping:
             state = .stopped(changed: [])
         case (.seeking, .failed) where looks < Deploy.maxLooks:
             state = .pausing(action: agenda.perform(.wake(at: agenda.now + Deploy.lookPause)))
         case (.looking, .failed(let failure)), (.numbering, .failed(let failure)), (.seeking, .failed(let failure)),
             (.recording, .failed(let failure)):
+            if case .seeking = state { hasLostRelease = true }
             state = .refused(
                 refusal: Refusal(
                     failure.code == .unavailable ? .unavailable : .refused, failure.text,

@@ -202,10 +202,20 @@ extension RunMachine {
             previousRelease: previous, startedAt: startedAt ?? now, finishedAt: now, stages: reports,
             overrides: overrides, healthStatus: rollback?.verify?.healthStatus ?? verify?.healthStatus ?? "",
             timeToRestore: isBack ? troubleSince.map { now - $0 } : nil, divergence: ending.divergence,
-            nextSteps: ending.nextSteps, warnings: facts.warnings + (diagnosis?.warnings ?? []) + warnings,
+            nextSteps: ending.nextSteps,
+            warnings: facts.warnings + (diagnosis?.warnings ?? []) + warnings
+                + (deploy?.hasLostRelease == true ? [unseenRelease] : []),
             url: request.settings.url, runURL: request.settings.runURL, approval: ending.approval,
             opening: ending.opening, approvals: facts.approvals, wasAnnounced: isAnnounced ? true : nil)
     }
+
+    /// What nobody could look for may be open until somebody can.
+    private var unseenRelease: String {
+        RunMachine.unseenRelease + "; the next run closes it, or: airboss recover \(request.pipeline)"
+    }
+
+    package static let unseenRelease =
+        "a release record of this run may be open on the platform, which could not be asked"
 
     // MARK: - Stage reports
 

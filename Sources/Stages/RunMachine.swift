@@ -214,6 +214,10 @@ package struct RunMachine: Hashable, Codable, Sendable {
             for (machine, lease) in (deploy?.takeKeptLeases() ?? [:]).sorted(by: { $0.key < $1.key }) {
                 claim.adopt(machine, lease, &agenda)
             }
+            if state == .deploy, signal == nil, deploy?.rollout?.wasUnheld == true {
+                // What was nobody's for a while may be somebody else's work by now.
+                try resume(because: "the answer to the creation of the app's first machine was lost", &agenda)
+            }
         case .verify where verify?.awaits(action) == true: try verify?.handle(action, answer, &agenda)
         case .rollback where rollback?.awaits(action) == true: try rollback?.handle(action, answer, &agenda)
         case .settling where settling.contains(action): settled(action, answer, &agenda)
@@ -227,6 +231,9 @@ package struct RunMachine: Hashable, Codable, Sendable {
             switch answer {
             case .lease(let lease): giveBack(lease, of: leased, &agenda)
             case .created(let machine, let lease?): giveBack(lease, of: machine.id, &agenda)
+            // Opened while the run went on after a sleep: nobody else knows of it.
+            case .platformRelease(let id, _) where id != deploy?.release?.platformID:
+                agenda.performAndForget(.platform(call: .finishRelease(id: id, status: "interrupted")))
             default: break
             }
         }

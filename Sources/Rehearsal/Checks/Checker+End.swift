@@ -96,8 +96,8 @@ extension Checker {
             guard release.status == "running" || release.status == "pending", let open = releases[release.id],
                 !open.isCloseSent
             else { continue }
-            // The answer was lost and the platform could not be asked: nobody could know.
-            if !open.isKnown, !engine.outages.isEmpty { continue }
+            // The answer was lost and the platform could not be asked, and the run says so.
+            if !open.isKnown, saysUnseen(open.run) { continue }
             // The call arrived when its run was over.
             if let end = facts[open.process]?.endedAt, end <= open.openedAt { continue }
             // Its run died, and nobody came after it, or was stopped before they could do anything.
@@ -113,6 +113,13 @@ extension Checker {
             // A call that arrived twice opened two: whoever closed one of them knew of no other.
             if !open.isKnown, closersOfTwins.contains(open.run) { continue }
             complain(.releaseClosed, "the release v\(release.version) is open and nobody will close it")
+        }
+    }
+
+    private func saysUnseen(_ run: RunID) -> Bool {
+        everyone.contains { facts in
+            facts.who.run == run
+                && facts.report?.warnings.contains { $0.hasPrefix(RunMachine.unseenRelease) } == true
         }
     }
 
@@ -172,6 +179,12 @@ extension Checker {
         guard let last = lastWord, last.report?.outcome == .rolledBack else { return }
         let recorded = Set((last.target?.machines ?? []).map(\.name))
         for machine in fleet where makers[machine.id] != nil && !recorded.contains(machine.name) {
+            // What a deploy found when it began, it goes back to, whoever has made it.
+            if last.who.kind == .deploy, makers[machine.id] != last.who.run, let began = last.changes?.lowerBound,
+                let seen = standings[machine.id]?.firstSeen, seen < began
+            {
+                continue
+            }
             complain(.noLeftovers, "\(machine.name) was created by a run that was rolled back")
         }
     }
