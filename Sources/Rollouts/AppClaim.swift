@@ -70,6 +70,8 @@ package struct AppClaim: Hashable, Codable, Sendable {
     }
 
     private var sightings: [MachineID: Sighting] = [:]
+    /// Whether somebody else held one of the machines when it was asked for.
+    package var hasMetOthers: Bool { !sightings.isEmpty }
     private var firstTrouble: Timestamp?
     /// Until when a living holder is waited for; nil for not at all.
     private var waitUntil: Timestamp?

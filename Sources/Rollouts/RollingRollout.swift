@@ -266,14 +266,20 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         {
             return
         }
-        // Nobody knows which of two answers is the newer one whose questions were open at one time: the worse counts.
+        // Nobody knows which of two answers is the newer one whose questions were open at one time: the worse counts,
+        // and is not relied on either.
         let isOverlapping = heardAt[observation.id].map { $0 > askedAt } ?? false
         let looksBetter = members[observation.id]?.isAvailable(observation) == true
         guard !isOverlapping || !looksBetter else {
             doubtful.insert(observation.id)
             return
         }
-        doubtful.remove(observation.id)
+        let wasBetter = view[observation.id].map { members[observation.id]?.isAvailable($0) == true } ?? false
+        if isOverlapping, wasBetter || doubtful.contains(observation.id) {
+            doubtful.insert(observation.id)
+        } else {
+            doubtful.remove(observation.id)
+        }
         heardAt[observation.id] = now
         view[observation.id] = observation
     }

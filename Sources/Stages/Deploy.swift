@@ -13,8 +13,10 @@ package struct Deploy: Hashable, Codable, Sendable {
         case waiting
         /// The window once more, for a build may take long. Next: `looking`, `refused`, `stopped`.
         case rechecking(action: ActionID)
-        /// The fleet as it is now. Next: `numbering`, `refused`, `stopped`.
+        /// The fleet as it is now. Next: `surveying`, `numbering`, `refused`, `stopped`.
         case looking(action: ActionID)
+        /// What others have opened on the platform while this run waited for the app. Next: `numbering`, `stopped`.
+        case surveying(action: ActionID)
         /// The platform's release record. Next: `recording`, `seeking`, `refused`, `stopped`.
         case numbering(action: ActionID)
         /// The answer to it was lost; the platform's list says whether there is one. Next: `recording`, `pausing`,
@@ -59,7 +61,9 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// Leases that the run itself holds.
     private var leases: [MachineID: LeaseNonce]
     /// The newest release that the platform knew before this one.
-    private let newestRelease: ReleaseNumber?
+    private var newestRelease: ReleaseNumber?
+    /// Whether others were at work on the app between this run's first look and its turn.
+    private let hasWaited: Bool
     /// How often a lost release record was looked for.
     private var looks = 0
     /// Whether it comes to its end because its process died or slept: nobody is in a hurry then.
@@ -71,7 +75,7 @@ package struct Deploy: Hashable, Codable, Sendable {
 
     package init(
         _ request: RunRequest, commit: Commit?, image: BuiltImage, hasNoMachinesYet: Bool,
-        leases: [MachineID: LeaseNonce] = [:], newestRelease: ReleaseNumber? = nil
+        leases: [MachineID: LeaseNonce] = [:], newestRelease: ReleaseNumber? = nil, hasWaited: Bool = false
     ) {
         self.request = request
         self.commit = commit
@@ -79,17 +83,17 @@ package struct Deploy: Hashable, Codable, Sendable {
         self.hasNoMachinesYet = hasNoMachinesYet
         self.leases = leases
         self.newestRelease = newestRelease
+        self.hasWaited = hasWaited
     }
 
     package func awaits(_ action: ActionID) -> Bool {
         switch state {
-        case .rechecking(action), .looking(action), .numbering(action), .seeking(action), .pausing(action),
-            .recording(action),
-            .completing(action):
+        case .rechecking(action), .looking(action), .surveying(action), .numbering(action), .seeking(action),
+            .pausing(action), .recording(action), .completing(action):
             true
         case .rolling: rollout?.awaits(action) ?? false
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .completing, .deployed,
-            .failed, .refused, .stopped:
+        case .waiting, .rechecking, .looking, .surveying, .numbering, .seeking, .pausing, .recording, .completing,
+            .deployed, .failed, .refused, .stopped:
             false
         }
     }
@@ -116,7 +120,7 @@ package struct Deploy: Hashable, Codable, Sendable {
 
     package mutating func stop(_ agenda: inout Agenda) throws(IllegalEvent) {
         switch state {
-        case .waiting, .rechecking, .looking: state = .stopped(changed: [])
+        case .waiting, .rechecking, .looking, .surveying: state = .stopped(changed: [])
         // What is being opened elsewhere can be closed only once its name is known.
         case .pausing:
             hasLostRelease = true
@@ -139,7 +143,7 @@ package struct Deploy: Hashable, Codable, Sendable {
         return switch state {
         case .rolling, .completing, .deployed, .failed: rollout != nil
         case .stopped(let changed): !changed.isEmpty
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .refused: false
+        case .waiting, .rechecking, .looking, .surveying, .numbering, .seeking, .pausing, .recording, .refused: false
         }
     }
 
@@ -172,7 +176,8 @@ package struct Deploy: Hashable, Codable, Sendable {
         case .recording:
             guard let release else { return }
             state = .recording(action: agenda.perform(.ledger(entry: .record(release: release))))
-        case .waiting, .rechecking, .looking, .rolling, .completing, .deployed, .failed, .refused, .stopped:
+        case .waiting, .rechecking, .looking, .surveying, .rolling, .completing, .deployed, .failed, .refused,
+            .stopped:
             state = .stopped(changed: [])
         }
     }
@@ -201,6 +206,11 @@ package struct Deploy: Hashable, Codable, Sendable {
             case nil: throw IllegalEvent(state: "\(state)", event: "\(answer)")
             }
         case (.looking, .machines(let fleet)): try looked(fleet, &agenda)
+        case (.surveying, .platformReleases(let list)):
+            newestRelease = max(newestRelease ?? ReleaseNumber(0), list.map(\.number).max() ?? ReleaseNumber(0))
+            number(&agenda)
+        // What was known before has to do.
+        case (.surveying, .failed): number(&agenda)
         case (.numbering, .platformRelease(let id, let number)): numbered(id, number, &agenda)
         case (.recording, .done) where isStopping: state = .stopped(changed: [])
         // Nothing is held yet that would tell of a sleep.
@@ -278,6 +288,14 @@ package struct Deploy: Hashable, Codable, Sendable {
                     hints: ["make a new plan: airboss plan \(request.pipeline)"]))
             return
         }
+        if hasWaited {
+            state = .surveying(action: agenda.perform(.platform(call: .releases(limit: Deploy.maxReleasesSought))))
+        } else {
+            number(&agenda)
+        }
+    }
+
+    private mutating func number(_ agenda: inout Agenda) {
         state = .numbering(
             action: agenda.perform(.platform(call: .createRelease(image: image.reference, strategy: "rolling"))))
     }

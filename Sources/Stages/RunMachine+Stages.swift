@@ -87,7 +87,9 @@ extension RunMachine {
     mutating func afterDeploy(_ agenda: inout Agenda) {
         guard let deploy else { return }
         switch deploy.state {
-        case .waiting, .rechecking, .looking, .numbering, .seeking, .pausing, .recording, .rolling, .completing: return
+        case .waiting, .rechecking, .looking, .surveying, .numbering, .seeking, .pausing, .recording, .rolling,
+            .completing:
+            return
         case .deployed:
             let machines = deploy.release?.machines.count ?? 0
             close(.deploy, .passed, "\(machines) machines on \(deploy.release?.number.description ?? "")", &agenda)
@@ -199,7 +201,7 @@ extension RunMachine {
         var stage = Deploy(
             request, commit: facts.commit, image: image,
             hasNoMachinesYet: facts.hasSeenFleet && !facts.fleet.contains(where: \.isManaged), leases: claim.nonces,
-            newestRelease: facts.platformReleases.map(\.number).max())
+            newestRelease: facts.platformReleases.map(\.number).max(), hasWaited: claim.hasMetOthers)
         stage.begin(&agenda)
         deploy = stage
     }

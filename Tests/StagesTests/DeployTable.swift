@@ -9,8 +9,8 @@ extension Deploy: TabledStage {
     static let table = TransitionTable(
         "Deploy",
         states: [
-            "waiting", "rechecking", "looking", "numbering", "seeking", "pausing", "recording", "rolling", "completing",
-            "deployed", "failed", "refused", "stopped",
+            "waiting", "rechecking", "looking", "surveying", "numbering", "seeking", "pausing", "recording", "rolling",
+            "completing", "deployed", "failed", "refused", "stopped",
         ], events: StageTable.events, opening: "begin",
         """
         waiting | begin | rechecking | window
@@ -25,9 +25,13 @@ extension Deploy: TabledStage {
         rechecking | others | !
         looking | machines | numbering | createRelease
         looking+first | machines/empty | numbering | createRelease
+        looking+waited | machines | surveying | releases
         looking | machines/empty, failed | refused
         looking | stop | stopped
         looking | others | !
+        surveying | platformReleases/open, platformReleases, failed | numbering | createRelease
+        surveying | stop | stopped
+        surveying | others | !
         numbering | platformRelease | recording | record
         numbering | failed | refused
         numbering | failed/ambiguous | seeking | releases
@@ -39,6 +43,8 @@ extension Deploy: TabledStage {
         seeking | failed | pausing | wake
         seeking+last | failed | refused
         seeking+stopping | platformReleases/open, platformReleases, failed | stopped
+        seeking+withdrawn | failed | pausing | wake
+        seeking+withdrawn | platformReleases/open, platformReleases | stopped
         seeking | stop | =
         seeking | others | !
         pausing | woke | seeking | releases
@@ -87,7 +93,8 @@ extension Deploy: TabledStage {
         let request = Sample.request(overrides: overrides) { $0.hasWindow = state != "waiting+windowless" }
         var deploy = Deploy(
             request, commit: Sample.commit("c"), image: Sample.image(Sample.newDigest),
-            hasNoMachinesYet: state == "looking+first", leases: held)
+            hasNoMachinesYet: state == "looking+first", leases: held,
+            hasWaited: base == "surveying" || state == "looking+waited")
         var agenda = StageTable.agenda()
         if state.hasPrefix("waiting") { return (deploy, StageTable.stranger) }
         deploy.begin(&agenda)
@@ -107,6 +114,10 @@ extension Deploy: TabledStage {
                 var agenda = Agenda(now: Sample.start, nextAction: next)
                 try deploy.handle(action, try StageTable.answer("failed/ambiguous"), &agenda)
                 if state.hasSuffix("+stopping") { try deploy.stop(&agenda) }
+                if state.hasSuffix("+withdrawn") {
+                    agenda = Agenda(now: Sample.start, nextAction: agenda.nextAction)
+                    deploy.withdraw(&agenda)
+                }
                 let failures = base == "pausing" ? 1 : state == "seeking+last" ? Deploy.maxLooks - 1 : 0
                 for count in 0..<failures {
                     let look = try StageTable.action("releases", in: agenda)
@@ -134,6 +145,9 @@ extension Deploy: TabledStage {
             try deploy.handle(action, answer, &agenda)
             next = agenda.nextAction
             last = agenda.actions
+            if base == "surveying", step.state == "looking" {
+                return (deploy, try StageTable.action("releases", in: agenda))
+            }
             let begun = state == "rolling+only" ? "update" : "acquireLease"
             let awaited = index + 1 < path.count ? path[index + 1].awaits : begun
             if awaited == "acquireLease", base != "rolling" || state == "rolling+last" { break }
@@ -191,6 +205,7 @@ extension Deploy: TabledStage {
         case .waiting: "waiting"
         case .rechecking: "rechecking"
         case .looking: "looking"
+        case .surveying: "surveying"
         case .numbering: "numbering"
         case .seeking: "seeking"
         case .pausing: "pausing"
