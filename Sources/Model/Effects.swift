@@ -69,6 +69,11 @@ package enum PlatformCall: Hashable, Codable, Sendable {
     case versions(machine: MachineID)
     /// Who holds the machine's lease.
     case lease(machine: MachineID)
+    /// What of a machine's metadata has keys that begin with `prefix`.
+    case metadata(machine: MachineID, prefix: String)
+    /// Sets one key. No lease guards it, and a write that races an update is lost.
+    case setMetadata(machine: MachineID, key: String, value: String)
+    case removeMetadata(machine: MachineID, key: String)
     case cordon(machine: MachineID, nonce: LeaseNonce)
     case uncordon(machine: MachineID, nonce: LeaseNonce)
     case secretNames
@@ -80,9 +85,9 @@ package enum PlatformCall: Hashable, Codable, Sendable {
     /// Whether the call can change something.
     package var isMutation: Bool {
         switch self {
-        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .secretNames, .releases: false
-        case .acquireLease, .refreshLease, .releaseLease, .update, .create, .destroy, .cordon, .uncordon,
-            .createRelease, .finishRelease:
+        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .metadata, .secretNames, .releases: false
+        case .acquireLease, .refreshLease, .releaseLease, .setMetadata, .removeMetadata, .update, .create, .destroy,
+            .cordon, .uncordon, .createRelease, .finishRelease:
             true
         }
     }
@@ -213,7 +218,7 @@ package struct MachineVersionEntry: Hashable, Codable, Sendable {
 
     package init(instance: InstanceID, config: MachineConfig) {
         self.instance = instance
-        self.config = config
+        self.config = config.withoutTickets
     }
 }
 
@@ -237,6 +242,7 @@ package enum Answer: Hashable, Codable, Sendable {
     case versions(list: [MachineVersionEntry])
     /// Nil where nobody holds it.
     case leaseHolder(holder: LeaseHolder?)
+    case metadata(values: [String: String])
     case commit(commit: Commit)
     /// Whether the commit is on the branch, and the reference that was read.
     case onBranch(isOn: Bool, reference: String)

@@ -24,6 +24,9 @@ package struct FleetMachine: Hashable, Codable, Sendable {
     package var privateAddress: String
     /// By the platform's clock; nil where it does not say.
     package var createdAt: Timestamp?
+    /// What runs that wait for the app have written into its metadata, by key; nil where none has. It is no part of
+    /// ``config``.
+    package var tickets: [String: String]?
 
     package struct Check: Hashable, Codable, Sendable {
         package var name: String
@@ -73,7 +76,9 @@ package struct FleetMachine: Hashable, Codable, Sendable {
         self.state = state
         self.region = region
         self.instance = instance
-        self.config = config
+        let tickets = config.tickets
+        self.tickets = tickets.isEmpty ? nil : tickets
+        self.config = tickets.isEmpty ? config : config.withoutTickets
         self.isConfigComplete = isConfigComplete
         self.imageDigest = imageDigest
         self.checks = checks

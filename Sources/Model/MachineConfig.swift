@@ -46,11 +46,31 @@ package struct MachineConfig: Hashable, Codable, Sendable {
         "airboss_release", "airboss_kind", "airboss_replaces", "airboss_created",
     ]
 
-    /// The config without ``bookkeepingKeys``: equal substance means that there is nothing to change.
+    /// The config without ``bookkeepingKeys`` and tickets: equal substance means that there is nothing to change.
     package var substance: JSONValue {
         var copy = json
         copy["metadata"] = .object(
-            (json["metadata"]?.object ?? [:]).filter { !MachineConfig.bookkeepingKeys.contains($0.key) })
+            (json["metadata"]?.object ?? [:]).filter {
+                !MachineConfig.bookkeepingKeys.contains($0.key) && !$0.key.hasPrefix(Bookkeeping.ticketPrefix)
+            })
+        return copy
+    }
+
+    /// The tickets that runs which wait for the app have written into the metadata; garbled ones too.
+    package var tickets: [String: String] {
+        guard let metadata = json["metadata"]?.object,
+            metadata.keys.contains(where: { $0.hasPrefix(Bookkeeping.ticketPrefix) })
+        else { return [:] }
+        return metadata.filter { $0.key.hasPrefix(Bookkeeping.ticketPrefix) }.compactMapValues(\.string)
+    }
+
+    /// The config as it is recorded, compared and sent: who waits for the app is no part of it.
+    package var withoutTickets: MachineConfig {
+        guard let metadata = json["metadata"]?.object,
+            metadata.keys.contains(where: { $0.hasPrefix(Bookkeeping.ticketPrefix) })
+        else { return self }
+        var copy = self
+        copy.json["metadata"] = .object(metadata.filter { !$0.key.hasPrefix(Bookkeeping.ticketPrefix) })
         return copy
     }
 

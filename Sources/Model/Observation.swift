@@ -93,4 +93,7 @@ package enum Bookkeeping {
     package static let replaces = "airboss_replaces"
     /// The run that created the machine; only such machines are ever destroyed to undo a run.
     package static let created = "airboss_created"
+    /// Begins the keys of the tickets of runs that wait for the app. They belong to no config: see
+    /// ``MachineConfig/withoutTickets``.
+    package static let ticketPrefix = "airboss_queue_"
 }

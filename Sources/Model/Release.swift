@@ -61,7 +61,7 @@ package struct RecordedMachine: Hashable, Codable, Sendable {
         self.id = id
         self.name = name
         self.region = region
-        self.config = config
+        self.config = config.withoutTickets
         self.isCordoned = isCordoned
     }
 

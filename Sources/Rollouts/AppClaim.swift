@@ -7,7 +7,8 @@ package import Model
 /// must have before it changes anything, taken in one order and kept to the run's end.
 ///
 /// A holder that lives refreshes its leases, and is seen to; one that died does not, and its leases end by themselves.
-/// A holder that slept finds them gone.
+/// A holder that slept finds them gone. Runs that wait ask for the leases in the order of their ``WaitingLine``; the
+/// leases alone say whose the app is.
 package struct AppClaim: Hashable, Codable, Sendable {
     /// A lease lives this long unless refreshed.
     package static let timeToLive = MachineChange.leaseTimeToLive
@@ -23,21 +24,25 @@ package struct AppClaim: Hashable, Codable, Sendable {
     package static let patience = Duration.seconds(90)
 
     package enum State: Hashable, Codable, Sendable {
-        /// Next: `leasing`, `held`.
+        /// Next: `leasing`, `queueing`, `held`.
         case idle
         /// Leases of a process that is gone are ended, so that nothing it sent can still be done under them. Next:
-        /// `leasing`, `held`.
+        /// `leasing`, `queueing`, `held`.
         case abandoning
+        /// Who waits before this run? Next: `leasing`, `asking`, `pausing`.
+        case queueing(machine: MachineID)
         /// Next: `leasing` (the next machine), `asking`, `pausing`, `held`, `refused`.
         case leasing(machine: MachineID)
-        /// Somebody holds the lease: who? Next: `pausing`, `refused`.
+        /// Somebody holds the lease: who? Next: `pausing`, `busy`, `queued`, `refused`.
         case asking(machine: MachineID)
-        /// Next: `leasing`.
+        /// Next: `leasing`, `queueing`.
         case pausing(machine: MachineID)
         /// Next: `lost`, `releasing`.
         case held
         /// Another run works on the app. Next: `releasing`.
         case busy(holder: String)
+        /// Nobody holds the app, and others wait for it who came before. Next: `releasing`.
+        case queued(ahead: String)
         /// Next: `releasing`.
         case refused(failure: Failure)
         /// A lease ended before it could be refreshed: the app may be another's by now. Next: `releasing`.
@@ -47,7 +52,27 @@ package struct AppClaim: Hashable, Codable, Sendable {
         case released
     }
 
+    /// What a run that may have to wait for its turn needs to know.
+    package struct Turn: Hashable, Codable, Sendable {
+        package var run: RunID
+        /// Who had the run made.
+        package var who: String
+        /// The machine by which all runs meet.
+        package var machine: MachineID
+        /// Its tickets, as they were seen last.
+        package var tickets: [String: String]
+
+        /// Nil where there is no machine yet.
+        package init?(_ run: RunID, by who: String, in fleet: [FleetMachine]) {
+            guard let machine = AppClaim.candidates(in: fleet).min(by: AppClaim.precedes) else { return nil }
+            (self.run, self.who, self.machine, tickets) = (run, who, machine.id, machine.tickets ?? [:])
+        }
+    }
+
     private enum Step: Hashable, Codable, Sendable {
+        case look
+        case writeTicket
+        case removeTicket
         case acquire(machine: MachineID)
         case ask(machine: MachineID)
         case pause
@@ -75,6 +100,16 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private var firstTrouble: Timestamp?
     /// Until when a living holder is waited for; nil for not at all.
     private var waitUntil: Timestamp?
+    /// Those who wait; nil where no turn has to be waited for, as by a run that has had the app before.
+    private var line: WaitingLine?
+    /// Where the tickets are.
+    private var meeting: MachineID?
+    /// The key of the run's own ticket while one may stand.
+    private var ownTicket: String?
+    private var hasHeld = false
+    /// What people were last told about its wait, and for which of those who come before the holder was asked.
+    private var told = ""
+    private var toldAhead = ""
 
     package init() {}
 
@@ -92,9 +127,12 @@ package struct AppClaim: Hashable, Codable, Sendable {
     package var waitingFor: String {
         switch state {
         case .leasing(let machine), .asking(let machine): "the lease of \(machine)"
-        case .pausing(let machine): "the lease of \(machine), which another run holds"
+        case .queueing: "its turn"
+        case .pausing(let machine):
+            line.map(\.aheadText).flatMap { $0.isEmpty ? nil : "its turn: \($0)" }
+                ?? "the lease of \(machine), which another run holds"
         case .abandoning: "the leases of the process that ended"
-        case .idle, .held, .busy, .refused, .lost, .releasing, .released: ""
+        case .idle, .held, .busy, .queued, .refused, .lost, .releasing, .released: ""
         }
     }
 
@@ -115,15 +153,20 @@ package struct AppClaim: Hashable, Codable, Sendable {
         switch state {
         case .lost: true
         case .held: !isLive(at: now)
-        case .idle, .abandoning, .leasing, .asking, .pausing, .busy, .refused, .releasing, .released: false
+        case .idle, .abandoning, .queueing, .leasing, .asking, .pausing, .busy, .queued, .refused, .releasing,
+            .released:
+            false
         }
     }
 
+    private static func candidates(in fleet: [FleetMachine]) -> [FleetMachine] {
+        fleet.filter { $0.isManaged && !$0.config.processGroup.rawValue.hasPrefix("fly_app_") }
+    }
+
     /// The machines that a run must hold before it changes a fleet: the first one, by which all runs meet; and the
-    /// first
-    /// of those that stay, for the run that destroys the others.
+    /// first of those that stay, for the run that destroys the others.
     package static func guards(of fleet: [FleetMachine], staying: Set<ProcessGroup>) -> [MachineID] {
-        let candidates = fleet.filter { $0.isManaged && !$0.config.processGroup.rawValue.hasPrefix("fly_app_") }
+        let candidates = candidates(in: fleet)
         let first = candidates.min(by: precedes)?.id
         let stays = candidates.filter { staying.contains($0.config.processGroup) }.min(by: precedes)?.id
         return Set([first, stays].compactMap(\.self)).sorted()
@@ -144,16 +187,25 @@ package struct AppClaim: Hashable, Codable, Sendable {
         leases[machine] = lease
         machines = Set(machines).union([machine]).sorted()
         if state == .idle { state = .held }
+        hasHeld = true
         keep(&agenda)
     }
 
     /// Asks for the leases, one after the other.
     ///
-    /// - Parameter wait: how long a holder that lives is waited for.
-    package mutating func take(_ wanted: [MachineID], wait: Duration?, _ agenda: inout Agenda) {
+    /// - Parameters:
+    ///   - wait: how long a holder that lives is waited for.
+    ///   - turn: what is needed to wait in order; nil where nobody else can be waiting. A run that has had the app
+    ///     before, and goes on, waits for nobody's turn.
+    package mutating func take(_ wanted: [MachineID], wait: Duration?, turn: Turn? = nil, _ agenda: inout Agenda) {
         machines = Set(wanted).union(leases.keys).sorted()
         waitUntil = wait.map { agenda.now + $0 }
         firstTrouble = nil
+        if let turn, !hasHeld, leases.isEmpty {
+            meeting = turn.machine
+            line = WaitingLine(
+                run: turn.run, who: turn.who, since: agenda.now, listed: wait == nil ? turn.tickets : [:])
+        }
         next(&agenda)
     }
 
@@ -166,6 +218,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
         machines = Set(wanted).union(machines).sorted()
         waitUntil = wait.map { agenda.now + $0 }
         (leases, routes, sightings, firstTrouble) = ([:], [:], [:], nil)
+        if hasHeld { line = nil }
         state = .abandoning
         for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
             let call = PlatformCall.releaseLease(machine: machine, nonce: nonce)
@@ -191,8 +244,15 @@ package struct AppClaim: Hashable, Codable, Sendable {
 
     /// Gives back what is held, and `others` that a stage held beside it.
     package mutating func release(others: [MachineID: LeaseNonce] = [:], _ agenda: inout Agenda) {
-        // A lease that is asked for at this moment is given back as soon as it is known.
-        routes = routes.filter { if case .acquire = $0.value { true } else { false } }
+        // A lease that is asked for at this moment is given back as soon as it is known; a ticket likewise.
+        routes = routes.filter {
+            switch $0.value {
+            case .acquire, .writeTicket, .removeTicket: true
+            case .look, .ask, .pause, .refreshDue, .refresh, .release: false
+            }
+        }
+        line = nil
+        if !routes.values.contains(.removeTicket) { removeTicket(&agenda) }
         let known = nonces.merging(others) { own, _ in own }
         for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
             let call = PlatformCall.releaseLease(machine: machine, nonce: nonce)
@@ -210,13 +270,27 @@ package struct AppClaim: Hashable, Codable, Sendable {
             let call = PlatformCall.releaseLease(machine: machine, nonce: lease.nonce)
             routes[agenda.perform(.platform(call: call))] = .release(machine: machine)
         case (.acquire, .failed) where state == .releasing: if routes.isEmpty { state = .released }
+        case (.writeTicket, .done), (.writeTicket, .failed):
+            if line == nil { removeTicket(&agenda) }
+            if state == .releasing, routes.isEmpty { state = .released }
+        case (.removeTicket, .done), (.removeTicket, .failed):
+            let isGone = if case .failed(let failure) = answer { failure.code == .notFound } else { true }
+            if isGone, !routes.values.contains(.writeTicket) { ownTicket = nil }
+            if state == .releasing, routes.isEmpty { state = .released }
+        case (.look, .metadata(let values)):
+            line?.look(values, at: agenda.now)
+            looked(&agenda)
+        case (.look, .failed(let failure)): notLooked(failure, &agenda)
         case (.acquire(let machine), .lease(let lease)):
             leases[machine] = lease
             firstTrouble = nil
             next(&agenda)
             keep(&agenda)
         case (.acquire(let machine), .failed(let failure)): notLeased(machine, failure, &agenda)
-        case (.ask(let machine), .leaseHolder(let holder)): heldBy(holder, machine, &agenda)
+        case (.ask(let machine), .leaseHolder(let holder)):
+            if isBehind { behind(holder, machine, &agenda) } else { heldBy(holder, machine, &agenda) }
+        case (.ask(let machine), .failed) where isBehind && isWaitOver(at: agenda.now) && line?.isAheadLiving == true:
+            behind(nil, machine, &agenda)
         case (.ask(let machine), .failed):
             // Who it is can't be read; that somebody has it is known.
             pause(machine, &agenda)
@@ -240,9 +314,22 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private mutating func next(_ agenda: inout Agenda) {
         guard let machine = machines.first(where: { leases[$0] == nil }) else {
             state = .held
+            hasHeld = true
+            leaveLine(&agenda)
             keep(&agenda)
             return
         }
+        // Whoever may wait looks who waits already; whoever may not has the list, and looks where it showed somebody.
+        if let meeting, let line, leases.isEmpty, waitUntil != nil || !line.isEmpty {
+            state = .queueing(machine: meeting)
+            let call = PlatformCall.metadata(machine: meeting, prefix: Bookkeeping.ticketPrefix)
+            routes[agenda.perform(.platform(call: call))] = .look
+        } else {
+            lease(machine, &agenda)
+        }
+    }
+
+    private mutating func lease(_ machine: MachineID, _ agenda: inout Agenda) {
         state = .leasing(machine: machine)
         let call = PlatformCall.acquireLease(machine: machine, seconds: Int(AppClaim.timeToLive.inSeconds))
         routes[agenda.perform(.platform(call: call))] = .acquire(machine: machine)
@@ -285,29 +372,129 @@ package struct AppClaim: Hashable, Codable, Sendable {
             sighting = Sighting(expiry: holder.expiresAt, rises: sighting.rises + 1)
         }
         sightings[machine] = sighting
+        tell(holder, &agenda)
         let isAlive = sighting.rises >= AppClaim.risesOfTheLiving
         // A lease that outlives every lease of ours is no run's: nobody can wait for its end.
         let isForeign = holder.expiresAt - agenda.now > AppClaim.timeToLive * 2
-        if isAlive || isForeign, waitUntil.map({ $0 <= agenda.now }) ?? true {
-            let who = holder.description.isEmpty ? "\(holder.owner) holds its lease" : holder.description
-            state = .busy(holder: "\(who), until \(holder.expiresAt) unless prolonged")
+        if isAlive || isForeign, isWaitOver(at: agenda.now) {
+            state = .busy(holder: "\(AppClaim.name(holder)), until \(holder.expiresAt) unless prolonged")
             return
         }
         pause(machine, &agenda)
     }
 
+    private static func name(_ holder: LeaseHolder) -> String {
+        holder.description.isEmpty ? "\(holder.owner) holds its lease" : holder.description
+    }
+
     private mutating func pause(_ machine: MachineID, _ agenda: inout Agenda) {
         state = .pausing(machine: machine)
+        writeTicket(&agenda)
         routes[agenda.perform(.wake(at: agenda.now + AppClaim.retryPause))] = .pause
     }
+
+    // MARK: - Waiting in line
+
+    private func isWaitOver(at now: Timestamp) -> Bool { waitUntil.map { $0 <= now } ?? true }
+
+    /// Whether somebody comes before.
+    private var isBehind: Bool { leases.isEmpty && line?.ahead.isEmpty == false }
+
+    private mutating func looked(_ agenda: inout Agenda) {
+        guard let meeting, let machine = machines.first(where: { leases[$0] == nil }) else {
+            next(&agenda)
+            return
+        }
+        let isOver = isWaitOver(at: agenda.now)
+        // Tickets that nobody is known to renew keep nobody from asking for ever.
+        guard isBehind, !isOver || line?.mindsPastWait() == true else {
+            lease(machine, &agenda)
+            return
+        }
+        let ahead = line?.aheadText ?? ""
+        if isOver ? line?.isAheadLiving == true : toldAhead != ahead {
+            toldAhead = ahead
+            state = .asking(machine: meeting)
+            routes[agenda.perform(.platform(call: .lease(machine: meeting)))] = .ask(machine: meeting)
+        } else {
+            pause(meeting, &agenda)
+        }
+    }
+
+    private mutating func notLooked(_ failure: Failure, _ agenda: inout Agenda) {
+        // Order is lost where tickets can't be read; who may change the app is not.
+        if failure.isPassing {
+            line?.lookFailed()
+            looked(&agenda)
+        } else {
+            line = nil
+            next(&agenda)
+        }
+    }
+
+    /// Others wait who came before; somebody may hold the app beside them.
+    private mutating func behind(_ holder: LeaseHolder?, _ machine: MachineID, _ agenda: inout Agenda) {
+        let ahead = line?.aheadText ?? ""
+        tell(holder, &agenda)
+        guard isWaitOver(at: agenda.now), line?.isAheadLiving == true else {
+            pause(machine, &agenda)
+            return
+        }
+        state =
+            holder.map {
+                .busy(holder: "\(AppClaim.name($0)), until \($0.expiresAt) unless prolonged; \(ahead)")
+            } ?? .queued(ahead: ahead)
+    }
+
+    /// Tells people, who asked to wait, for whom they wait: when it becomes somebody else.
+    private mutating func tell(_ holder: LeaseHolder?, _ agenda: inout Agenda) {
+        guard let waitUntil, waitUntil > agenda.now, leases.isEmpty, let line else { return }
+        let ahead = line.aheadText
+        let who = holder.map(AppClaim.name)
+        let place = line.ahead.count + 1
+        let text =
+            (who ?? "nobody holds the app now") + (ahead.isEmpty ? "" : "; \(ahead)") + "; waiting in place \(place)"
+        guard told != text else { return }
+        told = text
+        agenda.note(.message(text: "\(text) until \(waitUntil)"))
+    }
+
+    private mutating func writeTicket(_ agenda: inout Agenda) {
+        guard let waitUntil, waitUntil > agenda.now, leases.isEmpty, let meeting, line != nil,
+            !routes.values.contains(.writeTicket), let ticket = line?.renew(at: agenda.now), let key = line?.key
+        else { return }
+        ownTicket = key
+        let call = PlatformCall.setMetadata(machine: meeting, key: key, value: ticket.description)
+        routes[agenda.perform(.platform(call: call))] = .writeTicket
+    }
+
+    /// One that is on its way is removed once more when it has come.
+    private mutating func removeTicket(_ agenda: inout Agenda) {
+        guard let ownTicket, let meeting else { return }
+        routes[agenda.perform(.platform(call: .removeMetadata(machine: meeting, key: ownTicket)))] = .removeTicket
+    }
+
+    /// Takes the run's own ticket away, and those of runs that are gone.
+    private mutating func leaveLine(_ agenda: inout Agenda) {
+        if let meeting, let line {
+            for key in line.dead.prefix(AppClaim.maxDeadTickets) {
+                agenda.performAndForget(.platform(call: .removeMetadata(machine: meeting, key: key)))
+            }
+        }
+        line = nil
+        removeTicket(&agenda)
+    }
+
+    /// Tickets of dead runs that are taken away at a time.
+    package static let maxDeadTickets = 5
 
     // MARK: - Keeping
 
     /// Whether what is held is kept alive: also while the next machine's lease is waited for.
     private var isKeeping: Bool {
         switch state {
-        case .leasing, .asking, .pausing, .held: true
-        case .idle, .abandoning, .busy, .refused, .lost, .releasing, .released: false
+        case .queueing, .leasing, .asking, .pausing, .held: true
+        case .idle, .abandoning, .busy, .queued, .refused, .lost, .releasing, .released: false
         }
     }
 

@@ -164,7 +164,7 @@ package struct AuditTrail: Hashable, Sendable {
     private mutating func asked(_ action: Action, _ run: RunMachine, at time: Timestamp) -> [AuditEntry] {
         let number: JSONValue = .integer(Int64(action.id.value))
         switch action.effect {
-        case .platform(.refreshLease): return []
+        case .platform(.refreshLease), .platform(.setMetadata), .platform(.removeMetadata): return []
         case .platform(let call):
             guard call.isMutation else { return [] }
             open[action.id] = action.effect
@@ -263,6 +263,9 @@ extension PlatformCall {
         case .destroy: "destroy"
         case .versions: "versions"
         case .lease: "lease holder"
+        case .metadata: "metadata"
+        case .setMetadata: "set metadata"
+        case .removeMetadata: "remove metadata"
         case .cordon: "cordon"
         case .uncordon: "uncordon"
         case .secretNames: "secret names"
@@ -277,7 +280,8 @@ extension PlatformCall {
         switch self {
         case .machine(let id), .acquireLease(let id, _), .refreshLease(let id, _, _), .releaseLease(let id, _),
             .update(let id, _, _, _, _), .wait(let id, _, _, _), .destroy(let id, _), .versions(let id), .lease(let id),
-            .cordon(let id, _), .uncordon(let id, _):
+            .cordon(let id, _), .uncordon(let id, _), .metadata(let id, _), .setMetadata(let id, _, _),
+            .removeMetadata(let id, _):
             id
         case .app, .machines, .observe, .create, .secretNames, .createRelease, .finishRelease, .releases: nil
         }

@@ -25,7 +25,7 @@ extension RunMachine {
             // not happen any more.
             guard !claim.machines.isEmpty || diagnosis.managed.isEmpty else {
                 agenda.note(.message(text: "taking \(request.app), to look once more when nobody else can change it"))
-                take(diagnosis.managed.map(\.id), for: .diagnose, &agenda)
+                take(diagnosis.managed.map(\.id), in: diagnosis.managed, for: .diagnose, &agenda)
                 return
             }
             act(on: finding, &agenda)

@@ -24,10 +24,15 @@ extension RunMachine {
 
     // MARK: - Taking the app
 
-    mutating func take(_ machines: [MachineID], for intent: Intent, _ agenda: inout Agenda) {
+    /// - Parameter fleet: where the run's turn is to be waited for; empty for a run that goes on.
+    mutating func take(
+        _ machines: [MachineID], in fleet: [FleetMachine] = [], for intent: Intent, _ agenda: inout Agenda
+    ) {
         self.intent = intent
         state = .claiming
-        claim.take(machines, wait: request.settings.waitForApp, &agenda)
+        claim.take(
+            machines, wait: request.settings.waitForApp,
+            turn: AppClaim.Turn(request.run, by: request.actor, in: fleet), &agenda)
     }
 
     mutating func afterClaiming(_ agenda: inout Agenda) throws(IllegalEvent) {
@@ -58,8 +63,12 @@ extension RunMachine {
                     &agenda)
                 return
             }
-            close(runningStage, .refused, reason, &agenda)
-            end(.refused, reason, nextSteps: ["wait for it to end, or queue with --wait 15m"], exitCode: .busy, &agenda)
+            refuseBusy(reason, "wait for it to end, or queue with --wait 15m", &agenda)
+        case .queued(let ahead):
+            self.intent = nil
+            let reason = "others wait for \(request.app): \(ahead)"
+            if endStands(with: reason, &agenda) { return }
+            refuseBusy(reason, "queue behind them with --wait 15m", &agenda)
         case .refused(let failure):
             self.intent = nil
             let reason = "\(request.app) could not be taken: \(failure.text)"
@@ -74,8 +83,17 @@ extension RunMachine {
                 nextSteps: hasChanged
                     ? ["when the platform answers again: airboss recover \(request.pipeline)"]
                     : failure.hint.isEmpty ? [] : [failure.hint], &agenda)
-        case .idle, .abandoning, .leasing, .asking, .pausing, .lost, .releasing, .released: return
+        case .idle, .abandoning, .queueing, .leasing, .asking, .pausing, .lost, .releasing, .released: return
         }
+    }
+
+    /// Somebody else has the app, or has its turn, and nothing was changed.
+    private mutating func refuseBusy(_ reason: String, _ advice: String, _ agenda: inout Agenda) {
+        let waited = request.settings.waitForApp
+        let reason = reason + (waited.map { ", and still did after \($0.words)" } ?? "")
+        close(runningStage, .refused, reason, &agenda)
+        let next = waited == nil ? advice : "queue for longer, or see what it does: airboss runs \(request.pipeline)"
+        end(.refused, reason, nextSteps: [next], exitCode: .busy, &agenda)
     }
 
     /// Whether the run had its end before its process died: then that stands, and only what it leaves over is told.

@@ -22,7 +22,7 @@ extension RunMachine {
                 open(.rollback, &agenda)
                 take(
                     AppClaim.guards(of: preValidation.facts.fleet, staying: stayingGroups),
-                    for: .rollback(target: target), &agenda)
+                    in: preValidation.facts.fleet, for: .rollback(target: target), &agenda)
             } else {
                 state = .window
                 open(.window, &agenda)
@@ -78,7 +78,8 @@ extension RunMachine {
                 }
             }
             open(.deploy, &agenda)
-            take(AppClaim.guards(of: preValidation.facts.fleet, staying: stayingGroups), for: .deploy, &agenda)
+            let fleet = preValidation.facts.fleet
+            take(AppClaim.guards(of: fleet, staying: stayingGroups), in: fleet, for: .deploy, &agenda)
         case .refused(let refusal): refuse(.build, refusal, &agenda)
         case .stopped: stopped(.build, changed: [], &agenda)
         }

@@ -64,6 +64,9 @@ extension PlatformCall {
         case .destroy: "destroy"
         case .versions: "versions"
         case .lease: "lease"
+        case .metadata: "metadata"
+        case .setMetadata: "setMetadata"
+        case .removeMetadata: "removeMetadata"
         }
     }
 
@@ -72,7 +75,8 @@ extension PlatformCall {
         switch self {
         case .machine(let id), .acquireLease(let id, _), .refreshLease(let id, _, _), .releaseLease(let id, _),
             .update(let id, _, _, _, _), .wait(let id, _, _, _), .cordon(let id, _), .uncordon(let id, _),
-            .destroy(let id, _), .versions(let id), .lease(let id):
+            .destroy(let id, _), .versions(let id), .lease(let id), .metadata(let id, _),
+            .setMetadata(let id, _, _), .removeMetadata(let id, _):
             id.rawValue
         case .create(let name, _, _, _, _): name
         case .app, .machines, .observe, .secretNames, .createRelease, .finishRelease, .releases: ""
@@ -98,6 +102,7 @@ extension Answer {
         case .platformReleases: "platformReleases"
         case .versions: "versions"
         case .leaseHolder: "leaseHolder"
+        case .metadata: "metadata"
         case .commit: "commit"
         case .onBranch: "onBranch"
         case .dirtyPaths: "dirtyPaths"
@@ -127,7 +132,7 @@ extension Answer {
         .names(list: ["DATABASE_URL"]), .platformRelease(id: "rel_72", number: ReleaseNumber(72)),
         .platformReleases(list: [
             PlatformReleaseEntry(id: "rel_71", number: ReleaseNumber(71), status: "complete", image: "")
-        ]), .versions(list: []), .leaseHolder(holder: nil), .commit(commit: Sample.commit("c")),
+        ]), .versions(list: []), .leaseHolder(holder: nil), .metadata(values: [:]), .commit(commit: Sample.commit("c")),
         .onBranch(isOn: true, reference: "refs/heads/main"), .dirtyPaths(paths: []),
         .changes(changes: ChangeSet(commits: [], paths: [], isTruncated: false, goesBack: false)),
         .checks(found: .allSuccessful(["Tests"], on: Sample.commit("c").id)), .pullRequests(list: []),

@@ -177,11 +177,26 @@ package struct SimulatedFly: Sendable {
                 ? [] : [PlatformReleaseEntry(id: "rel_71", number: ReleaseNumber(71), status: "complete", image: "")]
             return .platformReleases(list: Array((releaseEntries + first).prefix(limit)))
         case .destroy(let id, let nonce): return destroy(id, nonce, isLate)
+        case .metadata(let id, let prefix):
+            guard let box = boxes[id] else { return refused(.notFound, "machine not found") }
+            return .metadata(values: (box.machine.tickets ?? [:]).filter { $0.key.hasPrefix(prefix) })
+        case .setMetadata(let id, let key, let value): return mark(id, key, value)
+        case .removeMetadata(let id, let key): return mark(id, key, nil)
         case .versions(let id): return .versions(list: (boxes[id]?.versions ?? []).reversed())
         case .lease(let id):
             guard let lease = boxes[id]?.lease, lease.expiresAt > now else { return .leaseHolder(holder: nil) }
             return .leaseHolder(holder: .init(owner: "someone", description: "", expiresAt: lease.expiresAt))
         }
+    }
+
+    /// A write of metadata, which is lost while the machine is being replaced.
+    private mutating func mark(_ id: MachineID, _ key: String, _ value: String?) -> Answer {
+        guard var box = boxes[id] else { return refused(.notFound, "machine not found") }
+        guard box.machine.state != "replacing" else { return .done }
+        box.machine.tickets = (box.machine.tickets ?? [:]).filter { $0.key != key }
+        if let value { box.machine.tickets?[key] = value }
+        boxes[id] = box
+        return .done
     }
 
     // MARK: - Leases
@@ -265,6 +280,7 @@ package struct SimulatedFly: Sendable {
 
     private func install(_ config: MachineConfig, on box: inout Box, skipLaunch: Bool) {
         box.machine.config = config
+        box.machine.tickets = nil
         box.machine.imageDigest = config.image.flatMap(ImageReference.init(parsing:))?.digest
         box.machine.events = []
         box.machine.checks = []

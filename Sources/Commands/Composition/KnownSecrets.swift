@@ -93,6 +93,7 @@ extension Answer {
                     LeaseHolder(
                         owner: $0.owner, description: Redactor.redact($0.description), expiresAt: $0.expiresAt)
                 })
+        case .metadata(let values): return .metadata(values: values.mapValues(Redactor.redact))
         case .done, .app, .machines, .observations, .machine, .created, .lease, .waitTimedOut, .names,
             .platformRelease, .platformReleases, .versions, .onBranch, .checks, .pullRequests, .image, .window,
             .history, .approvals, .elsewhere, .approvalCheck, .reviews, .workflowRun, .woke:

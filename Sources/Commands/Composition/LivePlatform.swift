@@ -82,6 +82,14 @@ struct LivePlatform: PlatformPort {
                 })
         case .lease(let id):
             return .leaseHolder(holder: try await client.leaseHolder(app, id))
+        case .metadata(let id, let prefix):
+            return .metadata(values: try await client.metadata(app, id).filter { $0.key.hasPrefix(prefix) })
+        case .setMetadata(let id, let key, let value):
+            try await client.setMetadata(app, id, key: key, value: value)
+            return .done
+        case .removeMetadata(let id, let key):
+            try await client.deleteMetadata(app, id, key: key)
+            return .done
         case .cordon(let id, let nonce):
             try await client.cordon(app, id, leaseNonce: nonce)
             return .done

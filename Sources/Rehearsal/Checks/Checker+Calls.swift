@@ -12,8 +12,10 @@ extension Checker {
     mutating func sends(_ call: PlatformCall, _ action: ActionID, knownAt: Timestamp, _ who: Who, _ world: World) {
         switch call {
         case .app, .machines, .observe, .machine, .refreshLease, .secretNames, .createRelease, .releases, .versions,
-            .lease:
+            .lease, .metadata:
             break
+        case .setMetadata(let id, _, _), .removeMetadata(let id, _):
+            touches(id, "marks", who, world)
         case .acquireLease(let id, let seconds):
             touches(id, "leases", who, world)
             if seconds > Checker.longestLeaseSeconds {
@@ -213,8 +215,9 @@ extension Checker {
             facts[who.ordinal]?.sent[operation]?.isRefused = true
         case .platformRelease(let id, _):
             releases[id]?.isKnown = true
-        case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder, .commit,
-            .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history, .approvals,
+        case .done, .app, .created, .waitTimedOut, .names, .platformReleases, .versions, .leaseHolder, .metadata,
+            .commit, .onBranch, .dirtyPaths, .changes, .checks, .pullRequests, .image, .probe, .window, .history,
+            .approvals,
             .elsewhere, .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             break
         }

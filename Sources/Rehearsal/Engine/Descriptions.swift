@@ -26,6 +26,9 @@ extension Engine {
         case .destroy(let id, _): "destroy \(name(id))"
         case .versions(let id): "versions of \(name(id))"
         case .lease(let id): "who leases \(name(id))"
+        case .metadata(let id, let prefix): "metadata \(prefix)… of \(name(id))"
+        case .setMetadata(let id, let key, _): "set metadata \(key) of \(name(id))"
+        case .removeMetadata(let id, let key): "remove metadata \(key) of \(name(id))"
         case .cordon(let id, _): "cordon \(name(id))"
         case .uncordon(let id, _): "uncordon \(name(id))"
         case .secretNames: "secret names"
@@ -114,6 +117,7 @@ extension Engine {
         case .created(let machine, let lease): "\(machine.name)\(lease == nil ? "" : ", leased")"
         case .lease(let lease): "until \(Words.clock(lease.expiresAt - Scenario.start))"
         case .leaseHolder(let holder): holder.map { "\($0.owner) (\($0.description))" } ?? "nobody"
+        case .metadata(let values): "\(values.count) \(values.count == 1 ? "value" : "values")"
         case .waitTimedOut: "not within the time"
         case .platformRelease(_, let number): number.description
         case .image(let image): image.digest.short

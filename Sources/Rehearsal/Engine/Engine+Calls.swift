@@ -194,7 +194,8 @@ extension Engine {
         switch call {
         case .create, .update: true
         case .app, .machines, .observe, .machine, .acquireLease, .refreshLease, .releaseLease, .wait, .destroy,
-            .versions, .lease, .cordon, .uncordon, .secretNames, .createRelease, .finishRelease, .releases:
+            .versions, .lease, .metadata, .setMetadata, .removeMetadata, .cordon, .uncordon, .secretNames,
+            .createRelease, .finishRelease, .releases:
             false
         }
     }

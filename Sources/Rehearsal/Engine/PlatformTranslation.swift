@@ -50,6 +50,10 @@ enum PlatformTranslation {
             request.call = .destroyMachine(force: true)
         case .versions: request.call = .listVersions
         case .lease: request.call = .getLease
+        case .metadata: request.call = .getMetadata
+        case .setMetadata(_, let key, let value):
+            request.call = .setMetadata(values: [key: value], machineVersion: nil)
+        case .removeMetadata(_, let key): request.call = .setMetadata(values: [key: nil], machineVersion: nil)
         case .cordon(_, let nonce):
             request.nonce = nonce.rawValue
             request.call = .cordonMachine
@@ -99,6 +103,8 @@ enum PlatformTranslation {
                     PlatformReleaseEntry(
                         id: $0.id, number: ReleaseNumber($0.version), status: $0.status, image: $0.image)
                 })
+        case (.metadata(_, let prefix), .metadata(let values)):
+            return .metadata(values: values.filter { $0.key.hasPrefix(prefix) })
         case (_, .done), (_, .reached), (_, .started), (_, .apps), (_, .events), (_, .metadata), (_, .release),
             (_, .logs):
             return .done
@@ -150,7 +156,8 @@ extension PlatformCall {
         switch self {
         case .machine(let id), .acquireLease(let id, _), .refreshLease(let id, _, _), .releaseLease(let id, _),
             .update(let id, _, _, _, _), .wait(let id, _, _, _), .cordon(let id, _), .uncordon(let id, _),
-            .destroy(let id, _), .versions(let id), .lease(let id):
+            .destroy(let id, _), .versions(let id), .lease(let id), .metadata(let id, _),
+            .setMetadata(let id, _, _), .removeMetadata(let id, _):
             id
         case .app, .machines, .observe, .create, .secretNames, .createRelease, .finishRelease, .releases: nil
         }
@@ -161,7 +168,7 @@ extension PlatformCall {
         switch self {
         case .update, .create, .destroy, .cordon, .uncordon: true
         case .app, .machines, .observe, .machine, .acquireLease, .refreshLease, .releaseLease, .wait, .versions,
-            .lease, .secretNames, .createRelease, .finishRelease, .releases:
+            .lease, .metadata, .setMetadata, .removeMetadata, .secretNames, .createRelease, .finishRelease, .releases:
             false
         }
     }
@@ -169,10 +176,12 @@ extension PlatformCall {
     /// Whether the client of Fly's API repeats it whatever became of it: twice is as good as once.
     var isRepeatedByClient: Bool {
         switch self {
-        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .secretNames, .releases, .acquireLease,
-            .refreshLease, .releaseLease:
+        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .metadata, .secretNames, .releases,
+            .acquireLease, .refreshLease, .releaseLease:
             true
-        case .update, .create, .destroy, .cordon, .uncordon, .createRelease, .finishRelease: false
+        case .update, .create, .destroy, .setMetadata, .removeMetadata, .cordon, .uncordon, .createRelease,
+            .finishRelease:
+            false
         }
     }
 
@@ -190,6 +199,8 @@ extension PlatformCall {
         case .destroy: .destroyMachine
         case .versions: .listVersions
         case .lease: .getLease
+        case .metadata: .getMetadata
+        case .setMetadata, .removeMetadata: .setMetadata
         case .cordon: .cordonMachine
         case .uncordon: .uncordonMachine
         case .secretNames: .listSecrets

@@ -141,6 +141,19 @@ struct AbstractPlatform: Sendable {
                 holder: live(index, at: now).map {
                     LeaseHolder(owner: "token", description: "\($0.holder)", expiresAt: $0.lease.expiresAt)
                 })
+        case .metadata(let id, let prefix):
+            guard let index = index(of: id) else { return AbstractPlatform.missing }
+            return .metadata(values: (machines[index].shown.tickets ?? [:]).filter { $0.key.hasPrefix(prefix) })
+        case .setMetadata(let id, let key, let value):
+            guard let index = index(of: id) else { return AbstractPlatform.missing }
+            changes += 1
+            machines[index].shown.tickets = (machines[index].shown.tickets ?? [:]).merging([key: value]) { $1 }
+            return .done
+        case .removeMetadata(let id, let key):
+            guard let index = index(of: id) else { return AbstractPlatform.missing }
+            changes += 1
+            machines[index].shown.tickets?[key] = nil
+            return .done
         case .update(let id, let config, let version, let nonce, _):
             return update(
                 id, config, expecting: version, under: nonce, from: sender, isLate: isLate, at: now, broken: &broken)
@@ -253,6 +266,7 @@ struct AbstractPlatform: Sendable {
         let id = machines[index].shown.id
         machines[index].shown.instance = AbstractPlatform.instance(of: id, machines[index].makers.count)
         machines[index].shown.config = config
+        machines[index].shown.tickets = nil
         machines[index].shown.imageDigest = config.image.flatMap(ImageReference.init(parsing:))?.digest
         machines[index].shown.state = "replacing"
         machines[index].shown.checks = []

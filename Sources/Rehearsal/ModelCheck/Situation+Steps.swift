@@ -155,8 +155,10 @@ extension Situation {
             let isOver = !version.rawValue.isEmpty && platform.machines[index].shown.instance != version
             return isOver || isDead(nonce, of: id)
         case .create(let name, _, _, _, _): return platform.machines.contains { $0.shown.name == name }
-        case .acquireLease, .cordon, .uncordon, .createRelease, .finishRelease: return false
-        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .secretNames, .releases: return true
+        case .acquireLease, .setMetadata, .removeMetadata, .cordon, .uncordon, .createRelease, .finishRelease:
+            return false
+        case .app, .machines, .observe, .machine, .wait, .versions, .lease, .metadata, .secretNames, .releases:
+            return true
         }
     }
 

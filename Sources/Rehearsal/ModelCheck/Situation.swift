@@ -35,7 +35,7 @@ struct Situation<D: Decider>: Sendable {
             switch call {
             case .app, .secretNames, .createRelease, .finishRelease, .releases: true
             case .machines, .observe, .machine, .acquireLease, .refreshLease, .releaseLease, .update, .create, .wait,
-                .destroy, .versions, .lease, .cordon, .uncordon:
+                .destroy, .versions, .lease, .metadata, .setMetadata, .removeMetadata, .cordon, .uncordon:
                 false
             }
         }

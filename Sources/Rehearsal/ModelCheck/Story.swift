@@ -146,6 +146,9 @@ private struct Storyteller<D: Decider> {
         case .destroy(let id, _): "the destruction of \(id)"
         case .versions(let id): "the list of versions of \(id)"
         case .lease(let id): "the question who holds \(id)"
+        case .metadata(let id, _): "the look at who waits at \(id)"
+        case .setMetadata(let id, _, _): "a ticket at \(id)"
+        case .removeMetadata(let id, _): "the end of a ticket at \(id)"
         case .cordon(let id, _): "the cordon of \(id)"
         case .uncordon(let id, _): "the uncordon of \(id)"
         case .secretNames: "the list of secrets"
@@ -169,7 +172,7 @@ private struct Storyteller<D: Decider> {
             return "it is \(who(sender))'s for \(short((lease.expiresAt - before.now).inSeconds)) s"
         case .waitTimedOut: return "the time of the wait is over"
         case .leaseHolder(let holder): return holder == nil ? "nobody" : "somebody"
-        case .app, .names, .platformRelease, .platformReleases, .versions, .commit, .onBranch, .dirtyPaths, .changes,
+        case .app, .names, .platformRelease, .platformReleases, .versions, .metadata, .commit, .onBranch, .dirtyPaths, .changes,
             .checks, .pullRequests, .image, .probe, .window, .history, .approvals, .elsewhere,
             .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             return "answered"

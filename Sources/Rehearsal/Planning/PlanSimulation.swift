@@ -288,7 +288,7 @@ struct PlanSimulation {
         case .cordon: action = .cordon
         case .uncordon: action = .uncordon
         case .app, .machines, .observe, .machine, .acquireLease, .refreshLease, .releaseLease, .wait, .versions,
-            .lease, .secretNames, .createRelease, .finishRelease, .releases:
+            .lease, .metadata, .setMetadata, .removeMetadata, .secretNames, .createRelease, .finishRelease, .releases:
             return
         }
         guard let subject else { return }
