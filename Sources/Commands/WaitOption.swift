@@ -9,7 +9,10 @@ struct WaitOption: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Wait so long for another run of the app to end, in the order of asking: 15m, 1h30m.",
+            """
+            Wait so long for other runs of the app to end, in the order of asking, also between machines that share \
+            nothing but the platform: 15m, 1h30m.
+            """,
             valueName: "duration"))
     var wait: String?
 

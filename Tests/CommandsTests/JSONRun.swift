@@ -21,7 +21,7 @@ struct JSONRun: Sendable {
     }
 
     private static let outcomes: [String: Set<Int>] = [
-        "verified": [0], "rolled_back": [10], "needs_human": [11], "refused": [12], "unavailable": [69],
+        "verified": [0], "rolled_back": [10], "needs_human": [11], "refused": [12, 13], "unavailable": [69],
         "interrupted": [130, 143],
     ]
     private static let eventTypes: Set<String> = [
