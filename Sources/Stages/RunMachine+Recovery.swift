@@ -30,9 +30,10 @@ extension RunMachine {
     ) {
         self.intent = intent
         state = .claiming
+        let minds = request.settings.waitsInLine == true
         claim.take(
             machines, wait: request.settings.waitForApp,
-            turn: AppClaim.Turn(request.run, by: request.actor, in: fleet), &agenda)
+            turn: minds ? AppClaim.Turn(request.run, by: request.actor, in: fleet) : nil, &agenda)
     }
 
     mutating func afterClaiming(_ agenda: inout Agenda) throws(IllegalEvent) {

@@ -88,6 +88,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var runURL: String
         /// How long another run that works on the app is waited for; nil for not at all.
         package var waitForApp: Duration?
+        /// Whether it minds who else waits; nil in requests of earlier versions, whose journals know of no tickets.
+        package var waitsInLine: Bool?
         /// Nil where nobody's approval is asked for.
         package var approvals: ApprovalRule?
 
@@ -121,6 +123,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.url = url
             self.runURL = runURL
             self.waitForApp = waitForApp
+            waitsInLine = true
             self.approvals = approvals
         }
     }

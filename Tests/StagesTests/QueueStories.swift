@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: Airboss contributors
 
 import CoreTestSupport
+import Foundation
 import Model
 import Rollouts
 import Stages
@@ -142,6 +143,21 @@ import Testing
         // Its journal leads to a new history of calls: those after the crash are counted.
         #expect(simulation.calls.filter { $0 == "metadata m1" }.count <= looks)
         #expect(simulation.run.report?.outcome == .rolledBack, "\(String(describing: simulation.run.report?.headline))")
+    }
+
+    @Test func `a journal of an earlier version, which knew of no tickets, is played as it was written`() throws {
+        let encoder = JSONEncoder()
+        var old = try JSONValue(
+            parsing: String(
+                decoding: encoder.encode(Sample.request { $0.waitForApp = .seconds(600) }), as: UTF8.self))
+        #expect(old["settings"]?["waitsInLine"] == true)
+        old["settings"]?["waitsInLine"] = nil
+        let request = try JSONDecoder().decode(RunRequest.self, from: Data(old.text().utf8))
+        var simulation = Simulation(request, on: simulation().fly)
+        simulation.fly.leaseForAnother("m1", until: Sample.start + .seconds(40))
+        try simulation.go()
+        #expect(simulation.run.report?.outcome == .verified)
+        #expect(!simulation.calls.contains { $0.lowercased().contains("metadata") })
     }
 
     @Test func `a journal that is played again leads to the same tickets`() throws {

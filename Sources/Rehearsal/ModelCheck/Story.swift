@@ -172,7 +172,8 @@ private struct Storyteller<D: Decider> {
             return "it is \(who(sender))'s for \(short((lease.expiresAt - before.now).inSeconds)) s"
         case .waitTimedOut: return "the time of the wait is over"
         case .leaseHolder(let holder): return holder == nil ? "nobody" : "somebody"
-        case .app, .names, .platformRelease, .platformReleases, .versions, .metadata, .commit, .onBranch, .dirtyPaths, .changes,
+        case .app, .names, .platformRelease, .platformReleases, .versions, .metadata, .commit, .onBranch, .dirtyPaths,
+            .changes,
             .checks, .pullRequests, .image, .probe, .window, .history, .approvals, .elsewhere,
             .approvalCheck, .reviews, .workflowRun, .migrations, .woke:
             return "answered"
