@@ -102,7 +102,7 @@ let package = Package(
             ]),
         .executableTarget(name: "airboss", dependencies: ["Commands"], swiftSettings: strict),
         .executableTarget(
-            name: "journal-benchmark", dependencies: ["Journals", "Model", "Orchestration"],
+            name: "journal-benchmark", dependencies: ["Commands", "CoreTestSupport", "Journals", "Model", "Stages"],
             path: "Benchmarks/JournalBenchmark",
             swiftSettings: strict),
         .executableTarget(
@@ -116,7 +116,9 @@ let package = Package(
         .target(
             name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
             path: "Tests/CoreTestSupport", swiftSettings: strict),
-        tests(of: "Commands", ["FlySimulator", "Model", "TestSupport", "airboss"] + records),
+        tests(
+            of: "Commands",
+            ["CoreTestSupport", "FlySimulator", "Model", "Ports", "Stages", "TestSupport", "airboss"] + records),
         tests(of: "Model"),
         tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
         tests(of: "Rollouts", ["CoreTestSupport", "Model"]),

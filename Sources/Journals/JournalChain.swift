@@ -35,8 +35,11 @@ enum JournalChain {
         }
         update(entry.sequence)
         update(entry.at.milliseconds)
-        update(UInt32(entry.kind.utf8.count))
-        hash.update(data: Data(entry.kind.utf8))
+        var kind = entry.kind
+        kind.withUTF8 { text in
+            update(UInt32(text.count))
+            hash.update(bufferPointer: UnsafeRawBufferPointer(text))
+        }
         hash.update(data: entry.payload)
         return Data(hash.finalize())
     }
@@ -48,44 +51,74 @@ enum JournalChain {
 
     /// Verifies rows in the order of their numbers against the chain and the head.
     static func verify(run: RunID, rows: [Row], head: Head) throws(Damage) -> JournalReading {
+        var verification = Verification(run: run, head: head)
         var reading = JournalReading(entries: [])
         reading.entries.reserveCapacity(rows.count)
-        var previous = origin(of: run)
         for (index, row) in rows.enumerated() {
-            let expected = Int64(index) + 1
-            let isLast = index == rows.count - 1
+            if try verification.take(row, isLast: index == rows.count - 1) { reading.entries.append(row.entry) }
+        }
+        reading.tornTail = verification.finish()
+        return reading
+    }
+
+    /// Verifies rows as they come, in the order of their numbers, without keeping them.
+    struct Verification {
+        private let head: Head
+        private var previous: Data
+        private var count: Int64 = 0
+        private var tornTail: JournalReading.TornTail?
+        /// The first entry that follows the recorded end.
+        private var firstBeyond: Int64?
+        /// The number of the last row that can be relied on.
+        private(set) var lastSequence: Int64 = 0
+
+        init(run: RunID, head: Head) {
+            self.head = head
+            previous = JournalChain.origin(of: run)
+        }
+
+        /// Whether the row can be relied on; none can behind one that can't.
+        mutating func take(_ row: Row, isLast: Bool) throws(Damage) -> Bool {
+            count += 1
+            guard tornTail == nil, firstBeyond == nil else { return false }
+            let expected = count
             guard row.entry.sequence == expected else {
                 throw Damage(detail: "entry \(expected) is missing, though entry \(row.entry.sequence) is there")
             }
-            guard checksum(of: row.entry, after: previous) == row.checksum else {
+            guard JournalChain.checksum(of: row.entry, after: previous) == row.checksum else {
                 guard isLast else { throw Damage(detail: "entry \(expected) does not match its checksum") }
-                reading.tornTail = .init(
+                tornTail = .init(
                     sequence: expected, count: max(head.sequence, expected) - expected + 1,
                     detail: "the last entry (\(expected)) does not match its checksum")
-                return reading
+                return false
             }
             guard expected <= head.sequence else {
-                let count = Int64(rows.count) - head.sequence
-                reading.tornTail = .init(
-                    sequence: expected, count: count, detail: "\(count) entries follow the recorded end of the journal")
-                return reading
+                firstBeyond = expected
+                return false
             }
             if expected == head.sequence, row.checksum != head.checksum {
                 guard isLast else { throw Damage(detail: "entry \(expected) is not the one the run recorded") }
-                reading.tornTail = .init(
+                tornTail = .init(
                     sequence: expected, count: 1, detail: "the last entry (\(expected)) is not the one recorded")
-                return reading
+                return false
             }
-            reading.entries.append(row.entry)
             previous = row.checksum
+            lastSequence = expected
+            return true
         }
-        let count = Int64(rows.count)
-        if count < head.sequence {
-            let missing = head.sequence - count
-            reading.tornTail = .init(
-                sequence: count + 1, count: missing,
+
+        /// What is wrong with the journal's end, once all its rows were taken; nil where nothing is.
+        func finish() -> JournalReading.TornTail? {
+            if let firstBeyond {
+                let beyond = count - head.sequence
+                return .init(
+                    sequence: firstBeyond, count: beyond,
+                    detail: "\(beyond) entries follow the recorded end of the journal")
+            }
+            guard tornTail == nil, count < head.sequence else { return tornTail }
+            return .init(
+                sequence: count + 1, count: head.sequence - count,
                 detail: "the journal should end at entry \(head.sequence) but ends at \(count)")
         }
-        return reading
     }
 }

@@ -16,12 +16,14 @@ internal import Model
 final class PostgresLink: @unchecked Sendable {
     private let url: PostgresURL
     private let options: PostgresStore.Options
+    private let patience: StorePatience
     private var connection: PostgresConnection?
     private var isClosed = false
 
-    init(_ url: PostgresURL, _ options: PostgresStore.Options) {
+    init(_ url: PostgresURL, _ options: PostgresStore.Options, _ patience: StorePatience) {
         self.url = url
         self.options = options
+        self.patience = patience
     }
 
     func close() {
@@ -119,7 +121,7 @@ final class PostgresLink: @unchecked Sendable {
                 }
             } catch let failure as PostgresFailure {
                 let isFirstConnection = !wasConnected && failure.kind == .connecting(isFinal: false)
-                guard failure.isTransient, !isClosed, !isFirstConnection || isStarting(failure),
+                guard failure.isTransient, !isClosed, !patience.isExhausted, !isFirstConnection || isStarting(failure),
                     ContinuousClock.now + pause < deadline
                 else { throw failure }
                 // Not in step with others that met the same.

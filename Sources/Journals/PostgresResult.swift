@@ -39,7 +39,7 @@ final class PostgresResult {
     }
 
     /// The rows of an answer in the binary format.
-    func rows(_ place: String) throws -> [SQLRow] {
+    func forEachRow(_ place: String, _ body: (SQLRow) throws -> Void) throws {
         let width = PQnfields(handle)
         var columns: [String: Int] = [:]
         var types: [Oid] = []
@@ -48,17 +48,14 @@ final class PostgresResult {
             types.append(PQftype(handle, index))
         }
         let height = PQntuples(handle)
-        var result: [SQLRow] = []
-        result.reserveCapacity(Int(height))
         for row in 0..<height {
             var values: [SQLValue] = []
             values.reserveCapacity(Int(width))
             for column in 0..<width {
                 values.append(try value(row, column, types[Int(column)], place))
             }
-            result.append(SQLRow(columns: columns, values: values, place: place))
+            try body(SQLRow(columns: columns, values: values, place: place))
         }
-        return result
     }
 
     private func value(_ row: Int32, _ column: Int32, _ type: Oid, _ place: String) throws -> SQLValue {

@@ -193,5 +193,15 @@ enum PostgresSchema {
         CREATE INDEX approval_by_commit ON approval (app, commit_id);
         CREATE INDEX approval_by_run ON approval (spent_by);
         """,
+        """
+        CREATE TABLE snapshot (
+            run TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES run (id),
+            sequence BIGINT NOT NULL,
+            chain BYTEA NOT NULL,
+            build TEXT NOT NULL,
+            state BYTEA NOT NULL,
+            checksum BYTEA NOT NULL
+        );
+        """,
     ]
 }

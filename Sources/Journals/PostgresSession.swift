@@ -11,8 +11,10 @@ struct PostgresSession: SQLSession {
     let connection: PostgresConnection
     let place: String
 
-    func rows(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> [SQLRow] {
-        try answer(sql, arguments).rows(place)
+    func forEachRow(
+        _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
+    ) throws {
+        try answer(sql, arguments).forEachRow(place, body)
     }
 
     @discardableResult

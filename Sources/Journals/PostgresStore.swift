@@ -49,6 +49,7 @@ package final class PostgresStore: SQLStore {
     private let former = Mutex<Int?>(nil)
     private let options: Options
     private let thread = DispatchQueue(label: "airboss.state.postgres")
+    private let patience = StorePatience()
     private let link: PostgresLink
     private let listener: PostgresListener
     /// Where the journal that was written to last ends.
@@ -65,7 +66,7 @@ package final class PostgresStore: SQLStore {
         let parsed = try PostgresURL(url)
         place = parsed.place
         self.options = options
-        link = PostgresLink(parsed, options)
+        link = PostgresLink(parsed, options, patience)
         listener = PostgresListener(parsed, options)
         let former = try await perform { [place] link in
             try PostgresStore.setUp(link, place, opening)
@@ -76,6 +77,10 @@ package final class PostgresStore: SQLStore {
     package func close() async throws(StateError) {
         listener.stop()
         try await perform { link in link.close() }
+    }
+
+    package func hurry() {
+        patience.hurry()
     }
 
     /// Returns the version that was brought up to date; nil where none was.
@@ -127,10 +132,10 @@ package final class PostgresStore: SQLStore {
     private func perform<Value: Sendable>(
         _ body: @escaping @Sendable (PostgresLink) throws -> Value
     ) async throws(StateError) -> Value {
-        let result: Result<Value, StateError> = await withCheckedContinuation { continuation in
-            thread.async { [link, place] in
-                continuation.resume(
-                    returning: Result { try body(link) }.mapError { error in
+        let result: Result<Value, StateError> = await patience.wait(place) { [thread, link, place] answer in
+            thread.async {
+                answer(
+                    Result { try body(link) }.mapError { error in
                         switch error {
                         case let error as StateError: error
                         case let failure as PostgresFailure: failure.explained(place)

@@ -98,7 +98,10 @@ package struct SQLRow: Sendable {
 
 /// One transaction of a database, as the statements of ``SQLStore`` see it: `?` stands for an argument.
 package protocol SQLSession {
-    func rows(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> [SQLRow]
+    /// The rows of a query, one after the other, none of which is kept.
+    func forEachRow(
+        _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
+    ) throws
 
     /// Executes one statement; returns how many rows it changed.
     @discardableResult
@@ -109,6 +112,13 @@ package protocol SQLSession {
 }
 
 extension SQLSession {
+    /// The rows of a query.
+    func rows(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> [SQLRow] {
+        var rows: [SQLRow] = []
+        try forEachRow(sql, arguments) { rows.append($0) }
+        return rows
+    }
+
     func row(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> SQLRow? {
         try rows(sql, arguments).first
     }

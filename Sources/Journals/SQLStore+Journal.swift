@@ -84,6 +84,7 @@ extension SQLStore {
             try session.execute(
                 "UPDATE run SET head_sequence = ?, head_checksum = ? WHERE id = ?",
                 [last, checksum, run.rawValue])
+            try dropSnapshot(session, of: run)
             return tail.count
         }
     }
@@ -108,6 +109,7 @@ extension SQLStore {
             try session.execute(
                 "UPDATE run SET outcome = ?, exit_code = ?, finished_at = ?, summary = ? WHERE id = ?",
                 [outcome, exitCode, finishedAt.milliseconds, summary, run.rawValue])
+            try dropSnapshot(session, of: run)
             if Self.changedNothing.contains(outcome) { try giveBackApprovals(session, run) }
         }
     }
@@ -180,14 +182,33 @@ extension SQLStore {
     }
 
     func reading(_ session: any SQLSession, _ run: RunID) throws -> JournalReading {
+        var reading = JournalReading(entries: [])
+        reading.tornTail = try verify(session, run) { reading.entries.append($0.entry) }.tornTail
+        return reading
+    }
+
+    /// Verifies a journal from its first entry to its last and gives `use` those that can be relied on, one by one.
+    func verify(
+        _ session: any SQLSession, _ run: RunID, _ use: (JournalChain.Row) -> Void
+    ) throws -> (lastSequence: Int64, tornTail: JournalReading.TornTail?) {
         let (head, _) = try head(session, run)
-        let stored = try session.rows(
-            "SELECT * FROM entry WHERE run = ? ORDER BY sequence", [run.rawValue])
+        var verification = JournalChain.Verification(run: run, head: head)
+        // Damage of the last entry is a torn tail, so each waits until it is known whether another follows.
+        var waiting: JournalChain.Row?
         do {
-            return try JournalChain.verify(run: run, rows: stored.map(journalRow), head: head)
+            try session.forEachRow(
+                "SELECT sequence, kind, payload, at, checksum FROM entry WHERE run = ? ORDER BY sequence",
+                [run.rawValue]
+            ) { row in
+                let next = try journalRow(row)
+                if let row = waiting, try verification.take(row, isLast: false) { use(row) }
+                waiting = next
+            }
+            if let row = waiting, try verification.take(row, isLast: true) { use(row) }
         } catch let damage as JournalChain.Damage {
             throw error(.corrupt, "in the journal of run \(run), \(damage.detail)")
         }
+        return (verification.lastSequence, verification.finish())
     }
 
     func journalRow(_ row: SQLRow) throws -> JournalChain.Row {

@@ -178,5 +178,15 @@ enum SQLiteSchema {
         CREATE INDEX approval_by_commit ON approval (app, commit_id);
         CREATE INDEX approval_by_run ON approval (spent_by);
         """,
+        """
+        CREATE TABLE snapshot (
+            run TEXT NOT NULL PRIMARY KEY REFERENCES run (id),
+            sequence INTEGER NOT NULL,
+            chain BLOB NOT NULL,
+            build TEXT NOT NULL,
+            state BLOB NOT NULL,
+            checksum BLOB NOT NULL
+        ) STRICT;
+        """,
     ]
 }

@@ -11,12 +11,13 @@ struct SQLiteSession: SQLSession {
     let place: String
 
     /// The rows of a query, through the connection's cache of prepared statements.
-    func rows(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> [SQLRow] {
+    func forEachRow(
+        _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
+    ) throws {
         let statement = try database.cachedStatement(sql: sql)
         var columns: [String: Int] = [:]
         for (index, name) in statement.columnNames.enumerated() { columns[name] = index }
         let count = statement.columnNames.count
-        var result: [SQLRow] = []
         let cursor = try Row.fetchCursor(statement, arguments: SQLiteSession.arguments(arguments))
         while let row = try cursor.next() {
             var values: [SQLValue] = []
@@ -32,9 +33,8 @@ struct SQLiteSession: SQLSession {
                 case .double(let number): values.append(.text("\(number)"))
                 }
             }
-            result.append(SQLRow(columns: columns, values: values, place: place))
+            try body(SQLRow(columns: columns, values: values, place: place))
         }
-        return result
     }
 
     @discardableResult

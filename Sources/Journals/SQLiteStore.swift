@@ -41,6 +41,7 @@ package final class SQLiteStore: SQLStore {
     package let migratedFrom: Int?
     private let queue: DatabaseQueue
     private let commits: SQLiteCommits
+    private let patience = StorePatience()
 
     /// Opens the store, and makes the file and its folder where they are missing, readable by this user only.
     ///
@@ -77,6 +78,10 @@ package final class SQLiteStore: SQLStore {
             }
         }
         try closed.get()
+    }
+
+    package func hurry() {
+        patience.hurry()
     }
 
     // MARK: Access
@@ -148,10 +153,9 @@ package final class SQLiteStore: SQLStore {
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StateError) -> Value {
         let path = self.path
-        let result: Result<Value, StateError> = await withCheckedContinuation { continuation in
+        let result: Result<Value, StateError> = await patience.wait(path) { [queue] answer in
             queue.asyncWriteWithoutTransaction { database in
-                continuation.resume(
-                    returning: Result { try body(database) }.mapError { SQLiteStore.explain($0, path) })
+                answer(Result { try body(database) }.mapError { SQLiteStore.explain($0, path) })
             }
         }
         return try result.get()

@@ -17,6 +17,11 @@ package protocol StateStore: Sendable {
     /// The schema that opening this store brought up to date; nil where it was up to date, or new.
     var migratedFrom: Int? { get }
 
+    /// Waits for the store no longer than two seconds from now on, in calls that are under way
+    /// as well: the run was told to stop, and making safe must not hang on a store that does not answer. Once it has not
+    /// answered in this time, it is not asked again. What a call was about that was given up may have happened.
+    func hurry()
+
     // MARK: Journal
 
     /// Begins a run's journal. Throws `conflict` where another run has the id.
@@ -41,6 +46,17 @@ package protocol StateStore: Sendable {
     /// lost or removed, 0 where nothing is torn.
     @discardableResult
     func discardTornTail(_ run: RunID) async throws(StateError) -> Int64
+
+    /// Keeps what the run has come to after the entry `sequence`, instead of any snapshot before; false, and nothing
+    /// kept, where the journal goes on behind it or the run has ended. Snapshots of runs that ended are removed.
+    @discardableResult
+    func keepSnapshot(
+        of run: RunID, after sequence: Int64, build: String, state: Data, fence: Fence?
+    ) async throws(StateError) -> Bool
+
+    /// As ``events(_:)``, with the run's snapshot instead of the entries before it, where one fits them and was made by
+    /// this build; nil leaves snapshots aside. Every entry is verified either way.
+    func replay(_ run: RunID, build: String?) async throws(StateError) -> JournalReplay
 
     /// Ends a run, once. The same end again changes nothing; another one throws `alreadyClosed`.
     func closeRun(

@@ -34,6 +34,8 @@ package struct AirbossError: Error, Hashable, Sendable {
         case unavailable
         case needsHuman
         case interrupted
+        /// Interrupted by SIGTERM.
+        case terminated
 
         package var exitCode: ExitCode {
             switch self {
@@ -44,6 +46,7 @@ package struct AirbossError: Error, Hashable, Sendable {
             case .unavailable: .unavailable
             case .needsHuman: .needsHuman
             case .interrupted: .interrupted
+            case .terminated: .terminated
             }
         }
     }

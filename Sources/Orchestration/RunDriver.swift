@@ -4,6 +4,7 @@
 package import Model
 package import Ports
 package import Stages
+internal import Synchronization
 
 /// Everything a run reaches the world through.
 package struct RunPorts: Sendable {
@@ -88,9 +89,8 @@ package struct RunDriver: Sendable {
     ///
     /// - Parameter signals: signals that ask the run to make safe and end.
     /// - Throws: ``AirbossError`` where an event could not be kept: `busy` where somebody else has taken the run over,
-    ///   and what this process held was let go; as the journal says it where nothing was touched yet; else, after
-    ///   making
-    ///   safe, `needsHuman`. ``IllegalEvent`` where the machine and its answers do not fit together; then nothing more
+    ///   and what this process held was let go; `interrupted` or `terminated` where a signal had come, after making
+    ///   safe; as the journal says it where nothing was touched yet; else, after making safe, `needsHuman`. ``IllegalEvent`` where the machine and its answers do not fit together; then nothing more
     ///   is done.
     package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
         try await drive(RunMachine(request), from: .started, signals: signals)
@@ -127,8 +127,12 @@ package struct RunDriver: Sendable {
                 }
             }
         }
+        let cancelled = Cancellation()
         let listener = Task {
-            for await signal in signals { post.yield(.interrupted(signal: signal)) }
+            for await signal in signals {
+                cancelled.note(signal)
+                post.yield(.interrupted(signal: signal))
+            }
         }
         defer { listener.cancel() }
         for await kind in inbox {
@@ -142,6 +146,7 @@ package struct RunDriver: Sendable {
                 if lostJournal == nil {
                     let entries = trail.entries(for: event, agenda, before: machine, after: decided)
                     try await journal.append(event, audit: entries)
+                    await journal.reached(decided)
                 }
                 machine = decided
             } catch let error as AirbossError where error.code == .busy {
@@ -149,12 +154,15 @@ package struct RunDriver: Sendable {
                 lostJournal = error
                 agenda = try machine.apply(RunEvent(at: event.at, kind: .fenced(by: error.message)))
             } catch let error as AirbossError {
-                guard machine.hasTouchedFleet else { throw error }
+                guard machine.hasTouchedFleet else {
+                    throw cancelled.signal.map { RunDriver.interrupted(by: $0, before: error) } ?? error
+                }
                 // Nothing may be begun that is not kept; what is held must be let go all the same. The machine is told
                 // to stop before it hears of the event, so that nothing new follows from it.
                 lostJournal = error
                 agenda = try machine.apply(
-                    RunEvent(at: event.at, kind: .interrupted(signal: RunDriver.lostJournalSignal)))
+                    RunEvent(
+                        at: event.at, kind: .interrupted(signal: cancelled.signal ?? RunDriver.lostJournalSignal)))
                 start(agenda.actions)
                 if !machine.isFinished { agenda = try machine.apply(event) }
             }
@@ -167,12 +175,50 @@ package struct RunDriver: Sendable {
         if let lostJournal, lostJournal.code == .busy { throw lostJournal }
         if let lostJournal {
             let report = machine.report
+            let headline = report?.headline ?? "its end is not known"
+            guard let signal = cancelled.signal else {
+                throw AirbossError(
+                    .needsHuman, "\(lostJournal.message); the run was stopped: \(headline)",
+                    hint: ([lostJournal.hint] + (report?.nextSteps ?? [])).filter { !$0.isEmpty }
+                        .joined(separator: "\n"))
+            }
             throw AirbossError(
-                .needsHuman,
-                "\(lostJournal.message); the run was stopped: \(report?.headline ?? "its end is not known")",
-                hint: ([lostJournal.hint] + (report?.nextSteps ?? [])).filter { !$0.isEmpty }.joined(separator: "\n"))
+                RunDriver.code(of: signal), "\(headline); how it ended is not recorded: \(lostJournal.message)",
+                hint: ([RunDriver.leftToRecovery(request: machine.request)] + (report?.nextSteps ?? []))
+                    .joined(separator: "\n"))
         }
         return machine
+    }
+
+    /// A run that was told to stop while its first events could not be kept.
+    private static func interrupted(by signal: Int32, before error: AirbossError) -> AirbossError {
+        AirbossError(
+            code(of: signal), "interrupted before anything was changed; that is not recorded: \(error.message)",
+            hint: "the run's record stays open until the next run of the app, or airboss recover, closes it")
+    }
+
+    private static func code(of signal: Int32) -> AirbossError.Code {
+        signal == lostJournalSignal ? .terminated : .interrupted
+    }
+
+    private static func leftToRecovery(request: RunRequest) -> String {
+        "once the state store answers again: airboss recover \(request.pipeline); the next run of the app does the"
+            + " same first"
+    }
+}
+
+/// The signal by which a run was told to stop, as soon as it came: the events before it may still wait to be kept.
+private final class Cancellation: Sendable {
+    private let first = Atomic<Int32>(0)
+
+    func note(_ signal: Int32) {
+        _ = first.compareExchange(expected: 0, desired: signal, ordering: .relaxed)
+    }
+
+    /// Nil where none came.
+    var signal: Int32? {
+        let number = first.load(ordering: .relaxed)
+        return number == 0 ? nil : number
     }
 }
 

@@ -14,9 +14,37 @@ package enum RunReplay {
     package static func machine(
         _ request: RunRequest, events: some Sequence<RunEvent>
     ) throws(IllegalEvent) -> RunMachine {
-        var machine = RunMachine(request)
+        try machine(RunMachine(request), events: events)
+    }
+
+    /// Applies further events to what a run had come to.
+    ///
+    /// - Throws: as ``machine(_:events:)``.
+    package static func machine(
+        _ begun: RunMachine, events: some Sequence<RunEvent>
+    ) throws(IllegalEvent) -> RunMachine {
+        var machine = begun
         for event in events { _ = try machine.apply(event) }
         return machine
+    }
+
+    /// Replays all events of a run.
+    ///
+    /// - Throws: ``IllegalEvent``, `DecodingError`.
+    package static func machine(_ request: RunRequest, payloads: [Data]) async throws -> RunMachine {
+        try machine(request, events: try await events(payloads))
+    }
+
+    /// Goes on from what a run had come to, as its machine encodes itself, with the events behind it; nil where that is
+    /// not a machine of this request, or anything is wrong after it: replaying all events then says what.
+    ///
+    /// - Parameters:
+    ///   - state: of these very events, encoded by this very program; the caller has checked both.
+    package static func machine(_ request: RunRequest, from state: Data, payloads: [Data]) async -> RunMachine? {
+        guard let begun = try? JSONDecoder().decode(RunMachine.self, from: state), begun.request == request,
+            let events = try? await events(payloads)
+        else { return nil }
+        return try? machine(begun, events: events)
     }
 
     /// Entries that are decoded in one go: most of a small entry's time is the decoder's preparation.

@@ -60,6 +60,14 @@ package protocol JournalPort: Sendable {
     /// Keeps an event, and with it, both or neither, what the audit record is to tell of it. Throws an
     /// ``AirbossError`` where they could not be kept; the run may then do nothing more.
     func append(_ event: RunEvent, audit: [AuditEntry]) async throws
+
+    /// What the run has come to with the events appended so far. A journal may keep it so that nobody has to replay
+    /// them; it never has to.
+    func reached(_ state: some Codable & Equatable & Sendable) async
+}
+
+extension JournalPort {
+    package func reached(_ state: some Codable & Equatable & Sendable) async {}
 }
 
 /// Time as a driver sees it.

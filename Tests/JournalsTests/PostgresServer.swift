@@ -92,6 +92,12 @@ final class PostgresServer: Sendable {
         }
     }
 
+    /// Sends every process of the server a signal: SIGSTOP makes it say nothing any more, SIGCONT go on.
+    func signalAll(_ signal: Int32) throws {
+        let running = try #require(program.withLock { $0 })
+        for process in [running.process] + (try PostgresServer.children(of: running.process)) { kill(process, signal) }
+    }
+
     func stop() async throws {
         guard let running = program.withLock({ $0 }) else { return }
         kill(running.process, SIGINT)

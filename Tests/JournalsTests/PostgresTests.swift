@@ -278,7 +278,7 @@ import Testing
                 try connection.script("BEGIN")
                 let transaction = try connection.script("SELECT txid_current()")?.text.flatMap { Int64($0) } ?? 0
                 try connection.script(isCommitted ? "COMMIT" : "ROLLBACK")
-                let link = PostgresLink(parsed, .init())
+                let link = PostgresLink(parsed, .init(), StorePatience())
                 return [
                     try link.wasCommitted(transaction, connection),
                     // One that this server has not had yet.

@@ -62,7 +62,7 @@ struct Place: Sendable {
         let text = try await store.read { session in
             try [
                 "run", "entry", "release", "release_state", "notice", "hold", "waiter", "app", "audit", "audit_chain",
-                "approval",
+                "approval", "snapshot",
             ].map { table in
                 let rows = try session.rows("SELECT * FROM \(table) ORDER BY 1, 2")
                 return "\(table)\n" + rows.map { "\($0.values)" }.joined(separator: "\n")

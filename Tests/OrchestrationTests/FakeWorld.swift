@@ -37,6 +37,8 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
         var log: [String] = []
         /// The event that can't be kept; nil where all can.
         var failingEvent: Int?
+        /// What is waited for before it is said that it can't.
+        var beforeFailing: (@Sendable () async -> Void)?
     }
 
     let clock = FastClock()
@@ -55,6 +57,10 @@ final class FakeWorld: PlatformPort, SourcePort, GitHubPort, ImagePort, ProbePor
     var callCount: Int { state.withLock { $0.calls.count } }
 
     func append(_ event: RunEvent, audit: [AuditEntry]) async throws {
+        let wait = state.withLock { state in
+            state.failingEvent.map { state.events.count >= $0 } == true ? state.beforeFailing : nil
+        }
+        await wait?()
         try state.withLock { state in
             if let failing = state.failingEvent, state.events.count >= failing {
                 state.log.append("failed to append")

@@ -74,6 +74,41 @@ import Testing
         #expect(error?.message.contains("the run was stopped: interrupted") == true, "\(String(describing: error))")
     }
 
+    /// The signal comes while the journal does not answer, and is obeyed once the journal is given up.
+    @Test(arguments: [5, 26] as [Int], [(2, 130), (15, 143)] as [(Int32, Int32)])
+    func `a run cancelled while its journal hangs is made safe, and its end is the signal's`(
+        failing: Int, signal: (number: Int32, exitCode: Int32)
+    ) async throws {
+        let world = FakeWorld()
+        let (hanging, hang) = AsyncStream.makeStream(of: Void.self)
+        let (heard, hear) = AsyncStream.makeStream(of: Void.self)
+        let isSent = Atomic(false)
+        let signals = AsyncStream<Int32>(unfolding: {
+            guard !isSent.exchange(true, ordering: .relaxed) else {
+                // Asked for the next one: the first has been taken note of.
+                hear.finish()
+                return nil
+            }
+            for await _ in hanging {}
+            return signal.number
+        })
+        world.state.withLock { state in
+            state.failingEvent = failing
+            state.beforeFailing = {
+                hang.finish()
+                for await _ in heard {}
+            }
+        }
+        let error = await #expect(throws: AirbossError.self) { try await run(world, request(), signals: signals) }
+        #expect(error?.code.exitCode.rawValue == signal.exitCode, "\(String(describing: error))")
+        #expect(error?.message.contains("interrupted") == true, "\(String(describing: error))")
+        #expect(error?.message.contains("the journal is full") == true, "\(String(describing: error))")
+        #expect(error?.hint.contains("airboss recover") == true, "\(String(describing: error))")
+        let state = world.state.withLock { $0 }
+        #expect(state.fly.heldLeases.isEmpty)
+        #expect(state.log.count { $0 == "failed to append" } == 1)
+    }
+
     @Test func `every effect comes after the event it follows from`() async throws {
         let world = FakeWorld()
         let machine = try await run(world, request())

@@ -3,7 +3,7 @@
 
 internal import GitHistory
 internal import Journals
-internal import Model
+package import Model
 internal import Notifications
 
 extension AuditOrigin {
@@ -38,12 +38,20 @@ extension AuditOrigin {
 }
 
 /// What every record of one run says.
-struct AuditedRun: Sendable {
+package struct AuditedRun: Sendable {
     var origin: AuditOrigin
     var pipeline: String
     var app: AppName
     var run: RunID
     var reason: String
+
+    package init(origin: AuditOrigin, pipeline: String, app: AppName, run: RunID, reason: String) {
+        self.origin = origin
+        self.pipeline = pipeline
+        self.app = app
+        self.run = run
+        self.reason = reason
+    }
 
     /// The record of an entry, without secrets.
     func record(_ entry: AuditEntry) -> AuditRecord {

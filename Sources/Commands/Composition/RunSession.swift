@@ -197,12 +197,14 @@ struct RunSession {
 
     /// Goes on with a run whose process is gone.
     private func resume(_ record: RunRecord, _ fence: Fence, _ equipment: Equipment) async throws -> RunReport {
-        let (machine, lastSequence) = try await LiveJournal.read(record, from: equipment.store)
+        let replayed = try await LiveJournal.read(record, from: equipment.store)
+        let machine = replayed.machine
         view.warn(
             "run \(record.header.run) (\(record.header.kind) by \(record.header.actor), \(record.header.startedAt)) "
                 + "never ended: its process is gone. Going on with it from its journal.")
         let journal = LiveJournal(
-            equipment.store, fence: fence, audited: audited(machine.request, equipment), after: lastSequence)
+            equipment.store, fence: fence, audited: audited(machine.request, equipment),
+            after: replayed.lastSequence, snapshotSequence: replayed.snapshotSequence)
         var report = try await drive(machine.request, fence, journal, equipment) { driver, signals in
             // A run that was finished and only not closed has nothing left to do.
             machine.isFinished ? machine : try await driver.resume(machine, signals: signals)
@@ -246,7 +248,8 @@ struct RunSession {
             advice.append(exemption)
         }
         for text in advice { view.warn(text) }
-        let signals = Signals()
+        // Who cancels a job waits for seconds; a store that does not answer may not take them all.
+        let signals = Signals { store.hurry() }
         defer { signals.stop() }
         let driver = RunDriver(ports: ports, journal: journal, clock: clock) { [view] in view.show($0) }
         let machine = try await body(driver, signals.stream)
@@ -263,7 +266,12 @@ struct RunSession {
                 finishedAt: report.finishedAt, summary: summary, fence: fence)
             try await store.release(app, run: request.run, fence: fence.token)
         } catch {
-            throw error.asAirbossError
+            let error = error.asAirbossError
+            guard error.code == .unavailable else { throw error }
+            // The run is over, and its journal says how; only its record stays open.
+            view.warn(
+                "\(error.message); what is missing there is recorded by the next run of the app, or by"
+                    + " airboss recover \(request.pipeline)")
         }
         view.finish(record)
         return report

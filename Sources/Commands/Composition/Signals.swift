@@ -12,14 +12,18 @@ final class Signals: Sendable {
 
     private static let watched = [SIGINT, SIGTERM, SIGHUP]
 
-    init() {
+    /// - Parameter received: called at each of them, before the stream tells of it.
+    init(_ received: @escaping @Sendable () -> Void = {}) {
         let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
         self.stream = stream
         sources = Signals.watched.map { number in
             // Without this the signal's default would end the process before anybody is told.
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { continuation.yield(number) }
+            source.setEventHandler {
+                received()
+                continuation.yield(number)
+            }
             source.resume()
             return source
         }
