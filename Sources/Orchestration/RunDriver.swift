@@ -89,9 +89,9 @@ package struct RunDriver: Sendable {
     ///
     /// - Parameter signals: signals that ask the run to make safe and end.
     /// - Throws: ``AirbossError`` where an event could not be kept: `busy` where somebody else has taken the run over,
-    ///   and what this process held was let go; `interrupted` or `terminated` where a signal had come, after making
-    ///   safe; as the journal says it where nothing was touched yet; else, after making safe, `needsHuman`. ``IllegalEvent`` where the machine and its answers do not fit together; then nothing more
-    ///   is done.
+    ///   and what this process held was let go; `interrupted` or `terminated` where a signal had come by then, after
+    ///   making safe; as the journal says it where nothing was touched yet; else, after making safe, `needsHuman`.
+    ///   ``IllegalEvent`` where the machine and its answers do not fit together; then nothing more is done.
     package func run(_ request: RunRequest, signals: AsyncStream<Int32>) async throws -> RunMachine {
         try await drive(RunMachine(request), from: .started, signals: signals)
     }
@@ -115,6 +115,7 @@ package struct RunDriver: Sendable {
         // First of all events, also of a signal that came in the same moment.
         post.yield(opening)
         var lostJournal: AirbossError?
+        var signalBefore: Int32?
         func start(_ actions: [Action]) {
             for action in actions {
                 if case .cancel(let earlier) = action.effect {
@@ -154,15 +155,16 @@ package struct RunDriver: Sendable {
                 lostJournal = error
                 agenda = try machine.apply(RunEvent(at: event.at, kind: .fenced(by: error.message)))
             } catch let error as AirbossError {
+                signalBefore = cancelled.signal
                 guard machine.hasTouchedFleet else {
-                    throw cancelled.signal.map { RunDriver.interrupted(by: $0, before: error) } ?? error
+                    throw signalBefore.map { RunDriver.interrupted(by: $0, before: error) } ?? error
                 }
                 // Nothing may be begun that is not kept; what is held must be let go all the same. The machine is told
                 // to stop before it hears of the event, so that nothing new follows from it.
                 lostJournal = error
                 agenda = try machine.apply(
                     RunEvent(
-                        at: event.at, kind: .interrupted(signal: cancelled.signal ?? RunDriver.lostJournalSignal)))
+                        at: event.at, kind: .interrupted(signal: signalBefore ?? RunDriver.lostJournalSignal)))
                 start(agenda.actions)
                 if !machine.isFinished { agenda = try machine.apply(event) }
             }
@@ -176,7 +178,7 @@ package struct RunDriver: Sendable {
         if let lostJournal {
             let report = machine.report
             let headline = report?.headline ?? "its end is not known"
-            guard let signal = cancelled.signal else {
+            guard let signal = signalBefore else {
                 throw AirbossError(
                     .needsHuman, "\(lostJournal.message); the run was stopped: \(headline)",
                     hint: ([lostJournal.hint] + (report?.nextSteps ?? [])).filter { !$0.isEmpty }
