@@ -17,9 +17,9 @@ package protocol StateStore: Sendable {
     /// The schema that opening this store brought up to date; nil where it was up to date, or new.
     var migratedFrom: Int? { get }
 
-    /// Waits for the store no longer than two seconds from now on, in calls that are under way as well: the run was told
-    /// to stop, and making safe must not hang on a store that does not answer. Once it has not answered in this time, it
-    /// is not asked again. What a call was about that was given up may have happened.
+    /// Waits for the store no longer than two seconds from now on, also in calls that are under way: the run was told
+    /// to stop, and making safe must not hang on a store that does not answer. Once it has not answered in this time,
+    /// it is not asked again. What a call was about that was given up may have happened.
     func hurry()
 
     // MARK: Journal
