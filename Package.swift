@@ -106,6 +106,9 @@ let package = Package(
             path: "Benchmarks/JournalBenchmark",
             swiftSettings: strict),
         .executableTarget(
+            name: "rehearsal-benchmark", dependencies: ["Model", "Rehearsal"], path: "Benchmarks/RehearsalBenchmark",
+            swiftSettings: strict),
+        .executableTarget(
             name: "window-benchmark", dependencies: ["Model", "Windows"], path: "Benchmarks/WindowBenchmark",
             swiftSettings: strict),
         // What tests share.

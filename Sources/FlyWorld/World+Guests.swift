@@ -59,7 +59,7 @@ extension World {
     mutating func transition(_ id: String, to state: MachineState, at now: Timestamp) {
         machines[id]?.state = state
         machines[id]?.updatedAt = now
-        guard let waiting = waiters[id], let machine = machines[id] else { return }
+        guard !waiters.isEmpty, let waiting = waiters[id], let machine = machines[id] else { return }
         var left: [Waiter] = []
         for waiter in waiting {
             if let answer = World.answer(to: waiter, of: machine) {

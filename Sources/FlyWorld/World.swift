@@ -298,7 +298,7 @@ package struct World: Hashable, Sendable {
 
     /// The machines of the app that take traffic now, in the order of their making.
     package func routableMachines(of app: String) -> [WorldMachine] {
-        (apps[app]?.machines ?? []).compactMap { machines[$0] }.filter(\.isRoutable)
+        (apps[app]?.machines ?? []).compactMap { machines[$0].flatMap { $0.isRoutable ? $0 : nil } }
     }
 
     func liveMachines(of app: WorldApp) -> [WorldMachine] {

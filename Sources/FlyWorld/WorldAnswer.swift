@@ -4,7 +4,7 @@
 package import Model
 
 /// What a call is answered with.
-package enum WorldAnswer: Hashable, Sendable {
+package indirect enum WorldAnswer: Hashable, Sendable {
     /// Nothing but success.
     case done
     case app(WorldApp, machineCount: Int)
@@ -89,7 +89,7 @@ package struct GuestOrder: Hashable, Sendable {
 /// What the driver of the world has to do.
 package enum WorldEffect: Hashable, Sendable {
     case respond(to: UInt64, WorldResponse)
-    case startGuest(GuestOrder)
+    indirect case startGuest(GuestOrder)
     case stopGuest(machine: String, boot: Int, signal: String, timeout: Duration)
     case signalGuest(machine: String, signal: String)
     case killGuest(machine: String)

@@ -90,7 +90,7 @@ package enum WaitTarget: Hashable, Sendable {
 }
 
 /// Every call the platform takes, as values.
-package enum WorldCall: Hashable, Sendable {
+package indirect enum WorldCall: Hashable, Sendable {
     case createApp(organization: String)
     case getApp
     case listApps(organization: String?)

@@ -27,8 +27,8 @@ package struct Action: Hashable, Codable, Sendable {
     }
 }
 
-/// Everything a machine can ask of the world.
-package enum Effect: Hashable, Codable, Sendable {
+/// Everything a machine can ask of the world. Its payloads lie behind a reference: they are large, and handed on often.
+package indirect enum Effect: Hashable, Codable, Sendable {
     case platform(call: PlatformCall)
     case git(query: GitQuery)
     case github(call: GitHubCall)
@@ -223,7 +223,7 @@ package struct MachineVersionEntry: Hashable, Codable, Sendable {
 }
 
 /// What came of an action.
-package enum Answer: Hashable, Codable, Sendable {
+package indirect enum Answer: Hashable, Codable, Sendable {
     case done
     case failed(failure: Failure)
     case app(organization: String)

@@ -26,8 +26,10 @@ extension FlyToml {
         // flyctl lets the last section win.
         json["restart"] = restarts.last { isFor(group, $0) }?.json
         var config = MachineConfig(json)
-        config.metadata["fly_platform_version"] = "v2"
-        config.metadata["fly_process_group"] = group.rawValue
+        var metadata = config.metadata
+        metadata["fly_platform_version"] = "v2"
+        metadata["fly_process_group"] = group.rawValue
+        config.metadata = metadata
         return config
     }
 

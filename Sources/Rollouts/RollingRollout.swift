@@ -249,7 +249,7 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     /// A process may end after its checks have passed: whoever waited for it to serve would wait in vain.
     private mutating func watchTheArrived(_ list: [Observation], _ agenda: inout Agenda) throws(IllegalEvent) {
-        for observation in list {
+        for observation in list where observation.ruin != nil {
             for key in active.keys.sorted() {
                 guard case .succeeded(observation.id, observation.instance)? = active[key]?.result,
                     let reason = observation.ruin
@@ -326,8 +326,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     /// A lease may come long after it was asked for: whether the machine may be taken away is decided when it is there.
     private mutating func proceedWithHeld(_ agenda: inout Agenda) throws(IllegalEvent) -> Bool {
         var waitsForFloor = false
+        // Mostly none is: those that are not need no order.
+        guard active.values.contains(where: \.isHeld) else { return false }
         for key in active.keys.sorted() {
-            guard let change = active[key], change.isHeld, failure == nil, let item = items[key] else { continue }
+            guard active[key]?.isHeld == true, failure == nil, let item = items[key] else { continue }
             switch decide(item) {
             case .begin: try step(key, .proceed, &agenda)
             case .lease, .wait: break
@@ -366,7 +368,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private enum Choice { case begin, lease, wait, waitForFloor }
 
     private func decide(_ item: RolloutItem) -> Choice {
-        let busy = active.keys.filter { active[$0]?.mayProceed == true && active[$0]?.result == nil }
+        var busy: [String] = []
+        for place in active.indices where active.values[place].mayProceed && active.values[place].result == nil {
+            busy.append(active.keys[place])
+        }
         guard case .existing(let machine, _) = item.change.target else {
             let creating = busy.count { items[$0]?.change.target.isNew == true }
             // The first machine of an app comes alone: two runs that both take it for theirs to make meet at its name.
@@ -376,9 +381,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         let isHeld = active[item.key]?.isHeld == true
         let serves = takesTraffic(machine)
         let going = busy.count { isOfGroup($0, item.group) && takesTrafficBefore($0) == serves }
-        let leased = active.keys.count { key in
-            guard let change = active[key], !change.mayProceed, change.result == nil, isOfGroup(key, item.group),
-                case .existing(let other, _) = change.plan.target
+        let leased = active.indices.count { place in
+            guard !active.values[place].mayProceed, active.values[place].result == nil,
+                isOfGroup(active.keys[place], item.group),
+                case .existing(let other, _) = active.values[place].plan.target
             else { return false }
             return takesTraffic(other) == serves
         }
@@ -393,10 +399,13 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             return isHeld ? (going < width ? .begin : .wait) : (going + leased < width ? .lease : .wait)
         }
         let width = limits.maxUnavailable.machines(of: groupSizes[item.group] ?? 1)
-        let available = members.values.count { $0.group == item.group && isAvailableNow($0.id) }
-        let isSpared = (isAvailableNow(machine) ? available - 1 : available) >= floor(of: item.group)
-        if isHeld { return going < width ? (isSpared ? .begin : .waitForFloor) : .wait }
-        if going + leased == 0, !isSpared { return .waitForFloor }
+        // Asked only where it matters: it looks at every machine.
+        func isSpared() -> Bool {
+            let available = members.values.count { $0.group == item.group && isAvailableNow($0.id) }
+            return (isAvailableNow(machine) ? available - 1 : available) >= floor(of: item.group)
+        }
+        if isHeld { return going < width ? (isSpared() ? .begin : .waitForFloor) : .wait }
+        if going + leased == 0, !isSpared() { return .waitForFloor }
         // One lease ahead for each place, so that the next update leaves as soon as a machine is healthy.
         return going + leased < 2 * width ? .lease : .wait
     }
@@ -428,8 +437,10 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private func isAvailableNow(_ machine: MachineID) -> Bool {
         guard let member = members[machine], let observation = view[machine] else { return false }
         // One whose update got no answer may be taken away by it at any time, whatever a look has shown.
-        if let change = active[machine.rawValue], change.mayProceed || change.isUncertain {
-            switch change.result {
+        if let place = active.index(forKey: machine.rawValue),
+            active.values[place].mayProceed || active.values[place].isUncertain
+        {
+            switch active.values[place].result {
             case nil, .failed: return false
             case .succeeded: break
             }
@@ -466,22 +477,23 @@ package struct RollingRollout: Hashable, Codable, Sendable {
 
     private mutating func step(_ key: String, _ event: MachineChange.Event, _ agenda: inout Agenda) throws(IllegalEvent)
     {
-        guard var change = active[key], let item = items[key] else { return }
-        let before = change.phase
-        let hadResult = change.result != nil
-        let hadLease = change.keptLease != nil
-        if event == .proceed, case .existing(let machine, _) = item.change.target, takesTraffic(machine) {
+        guard let place = active.index(forKey: key), let item = items[key] else { return }
+        let before = active.values[place].phase
+        let hadResult = active.values[place].result != nil
+        let hadLease = active.values[place].keptLease != nil
+        if case .proceed = event, case .existing(let machine, _) = item.change.target, takesTraffic(machine) {
             disturbedWhileServing.insert(key)
         }
-        let actions = try change.apply(event, at: agenda.now)
-        active[key] = change
+        // In its place: a copy costs more than most decisions.
+        let actions = try active.values[place].apply(event, at: agenda.now)
         for action in actions { perform(action, for: item, &agenda) }
-        if change.isDisturbing { changed.insert(key) }
-        if !hadLease, let lease = change.keptLease, let machine = change.machine {
+        let phase = active.values[place].phase
+        if active.values[place].isDisturbing { changed.insert(key) }
+        if !hadLease, let lease = active.values[place].keptLease, let machine = active.values[place].machine {
             keptLeases[machine] = lease
             if case .leased = event { wasUnheld = true }
         }
-        if !hadResult, let result = change.result {
+        if !hadResult, let result = active.values[place].result {
             switch result {
             case .succeeded(let machine, let version):
                 changed.insert(key)
@@ -493,8 +505,8 @@ package struct RollingRollout: Hashable, Codable, Sendable {
                 note(item, .failed, reason, &agenda)
                 try fail("\(key): \(reason)", &agenda)
             }
-        } else if before != change.phase {
-            note(item, change.phase, "", &agenda)
+        } else if before != phase {
+            note(item, phase, "", &agenda)
         }
     }
 

@@ -115,7 +115,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
     }
 
     /// What follows once the app is held.
-    enum Intent: Hashable, Codable, Sendable {
+    indirect enum Intent: Hashable, Codable, Sendable {
         case deploy
         case rollback(target: ReleaseRecord)
         /// A deploy whose process died: back, or, where there is no way back, on.

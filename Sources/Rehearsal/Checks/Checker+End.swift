@@ -170,7 +170,7 @@ extension Checker {
         let fleet = managed(world)
         var seen: [String: String] = [:]
         for machine in fleet {
-            guard let operation = machine.config.metadata[Bookkeeping.operation], !operation.isEmpty else { continue }
+            guard let operation = machine.config.metadata(Bookkeeping.operation), !operation.isEmpty else { continue }
             if let other = seen[operation], makers[machine.id] != nil {
                 complain(.noLeftovers, "\(machine.name) and \(other) come from one operation, \(operation)")
             }

@@ -238,7 +238,7 @@ struct Checker: Sendable {
     func managed(_ world: World) -> [WorldMachine] {
         (world.apps[prepared.scenario.app.rawValue]?.machines ?? []).compactMap { world.machines[$0] }.filter {
             $0.state != .destroyed && $0.state != .destroying
-                && $0.config.metadata["fly_platform_version"] == "v2"
+                && $0.config.metadata("fly_platform_version") == "v2"
         }
     }
 

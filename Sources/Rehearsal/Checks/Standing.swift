@@ -27,7 +27,7 @@ struct Standing: Sendable {
         self.firstSeen = firstSeen ?? now
         instance = machine.instance
         let config = machine.config
-        isManaged = config.metadata["fly_platform_version"] == "v2"
+        isManaged = config.metadata("fly_platform_version") == "v2"
         group = config.processGroup
         hasServices = config.hasServices
         expectedChecks = config.checkCount

@@ -46,8 +46,7 @@ struct EventQueue<Element> {
             heap[0] = last
             sink()
         }
-        guard let element = slots[first.slot] else { return nil }
-        slots[first.slot] = nil
+        guard let element = slots[first.slot].take() else { return nil }
         free.append(first.slot)
         return (Timestamp(milliseconds: first.at), element)
     }

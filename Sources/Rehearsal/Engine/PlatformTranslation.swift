@@ -9,7 +9,7 @@ internal import Model
 enum PlatformTranslation {
     /// - Parameter digest: what an image reference means now; nil where no registry has it.
     static func request(
-        _ call: PlatformCall, id: UInt64, app: AppName, caller: WorldCaller, note: String,
+        _ call: PlatformCall, id: UInt64, app: AppName, caller: WorldCaller, note: @autoclosure () -> String,
         digest: (String) -> ImageDigest?
     ) -> WorldRequest {
         var request = WorldRequest(id: id, app: app.rawValue, caller: caller, call: .getApp)
@@ -21,10 +21,10 @@ enum PlatformTranslation {
         case .machines, .observe: request.call = .listMachines(MachineFilter())
         case .machine: request.call = .getMachine
         case .acquireLease(_, let seconds):
-            request.call = .acquireLease(timeToLive: .seconds(seconds), note: note)
+            request.call = .acquireLease(timeToLive: .seconds(seconds), note: note())
         case .refreshLease(_, let nonce, let seconds):
             request.nonce = nonce.rawValue
-            request.call = .acquireLease(timeToLive: .seconds(seconds), note: note)
+            request.call = .acquireLease(timeToLive: .seconds(seconds), note: note())
         case .releaseLease(_, let nonce):
             request.nonce = nonce.rawValue
             request.call = .releaseLease

@@ -111,11 +111,12 @@ extension PreparedScenario {
 extension Engine {
     /// What the rehearsal came to.
     var outcome: RehearsedRun {
-        let ended = processes.filter { $0.endedAt != nil }.max {
-            ($0.endedAt ?? Scenario.start, $0.ordinal) < ($1.endedAt ?? Scenario.start, $1.ordinal)
-        }
-        let reports = processes.compactMap { process -> (RunReport, Timestamp)? in
-            guard let report = process.machine.report, let end = process.endedAt, !process.isFenced else { return nil }
+        // Processes are large: none is copied.
+        let lastEnd = processes.indices.compactMap { processes[$0].endedAt }.max()
+        let reports = processes.indices.compactMap { index -> (RunReport, Timestamp)? in
+            guard !processes[index].isFenced, let end = processes[index].endedAt,
+                let report = processes[index].machine.report
+            else { return nil }
             return (report, end)
         }
         // The end that says how things stand: a later run that was refused says nothing of them.
@@ -123,7 +124,7 @@ extension Engine {
         let report = (last ?? reports.max { $0.1 < $1.1 })?.0
         let isGood = report?.outcome == .verified || report?.outcome == .rolledBack
         let trouble = [checker.serving.firstLossAt, troubleAt].compactMap(\.self).min()
-        let end = ended?.endedAt ?? now
+        let end = lastEnd ?? now
         let restore = trouble.map { end - $0 }
         return RehearsedRun(
             seed: plan.seed, scenario: scenario.name, outcome: report?.outcome ?? .interrupted,
