@@ -14,6 +14,8 @@ struct Proof {
     /// Every so many-th pair of deaths.
     var pairStride: Int
     var faults: Set<FaultKind>
+    /// The model check's searches, small ones first.
+    var searches: [ModelCheck.Configuration]
     var look: RehearsalProgress.Look
     let stop = StopSignal()
 
@@ -84,7 +86,7 @@ struct Proof {
 
     /// The searches that came to an end; one can't be ended in its middle, so that nobody waits for it after a signal.
     private func check() async -> [ModelCheckResult] {
-        let configurations = ModelCheck.all
+        let configurations = searches
         let progress = RehearsalProgress("model checks", total: configurations.count, look: look)
         let work = RehearsalJobs(0..<UInt64(configurations.count), jobs: jobs, until: stop, atOnce: 1)
         let (ended, continuation) = AsyncStream.makeStream(of: (index: Int, result: ModelCheckResult).self)

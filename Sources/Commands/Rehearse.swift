@@ -79,6 +79,18 @@ struct RehearseCommand: AsyncParsableCommand {
         help: ArgumentHelp("With --proof: try only every n-th pair of kill points.", valueName: "n"))
     var pairStride = 1
 
+    @Option(
+        name: .customLong("model-check"),
+        help: ArgumentHelp(
+            "With --proof: quick, or whole with the searches that take minutes and gigabytes. (default: quick)",
+            valueName: "extent"))
+    var modelCheck: SearchExtent?
+
+    /// How much the model check searches through.
+    enum SearchExtent: String, ExpressibleByArgument, CaseIterable {
+        case quick, whole
+    }
+
     @OptionGroup var options: GlobalOptions
 
     /// Seeds played where none are asked for.
@@ -102,6 +114,7 @@ struct RehearseCommand: AsyncParsableCommand {
         if proof, machines != nil || html != nil {
             throw ValidationError("--machines and --html are for a pipeline, not for --proof.")
         }
+        guard proof || modelCheck == nil else { throw ValidationError("--model-check is for --proof.") }
         guard pairStride >= 1 else { throw ValidationError("--pair-stride is at least 1.") }
         _ = try chosenFaults()
         _ = try chosenMachines()
@@ -276,6 +289,7 @@ struct RehearseCommand: AsyncParsableCommand {
         let count = UInt64(seeds ?? RehearseCommand.defaultSeeds)
         let proof = Proof(
             jobs: jobCount, seeds: firstSeed..<(firstSeed &+ count), pairStride: pairStride, faults: try chosenFaults(),
+            searches: modelCheck == .whole ? ModelCheck.all + ModelCheck.large : ModelCheck.all,
             look: options.progressLook)
         let report = await proof.run()
         switch options.output {

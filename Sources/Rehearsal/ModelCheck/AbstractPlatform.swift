@@ -280,8 +280,8 @@ struct AbstractPlatform: Sendable {
         guard !machines.contains(where: { $0.shown.name == name }) else {
             return .failed(failure: Failure(.conflict, "the name is taken"))
         }
-        let operation = config.metadata[Bookkeeping.operation]
-        if operation != nil, machines.contains(where: { $0.shown.config.metadata[Bookkeeping.operation] == operation })
+        let operation = config.metadata(Bookkeeping.operation)
+        if operation != nil, machines.contains(where: { $0.shown.config.metadata(Bookkeeping.operation) == operation })
         {
             broken = BrokenLaw(.oneMachinePerIntent, "a second machine is created for one intent")
         }

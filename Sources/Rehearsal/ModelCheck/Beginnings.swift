@@ -80,6 +80,7 @@ enum Beginnings {
                 hasLongSteps: configuration.hasLongSteps,
                 isOrdered: configuration.isOrdered,
                 splitsReads: configuration.splitsReads, resumes: configuration.resumes,
+                isReduced: configuration.isReduced,
                 guardMachine: releases.isEmpty ? nil : fleet.first?.id))
     }
 

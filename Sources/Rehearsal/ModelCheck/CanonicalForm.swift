@@ -30,6 +30,8 @@ final class CanonicalForm {
     /// While requests are being sorted, for their nonces are not numbered yet.
     @exclusivity(unchecked) var masksNonces = false
     @exclusivity(unchecked) private var nonces: [LeaseNonce: Int] = [:]
+    /// The nonces met in the block that is being written; nil outside of blocks.
+    @exclusivity(unchecked) private var blockNonces: [LeaseNonce]?
     @exclusivity(unchecked) private var kinds: [ObjectIdentifier: Kind] = [:]
 
     private enum Kind {
@@ -73,6 +75,32 @@ final class CanonicalForm {
         return Array(bytes[start...])
     }
 
+    /// Something written for itself: its nonces are numbered by their order in it, so that it can be written again
+    /// wherever those who share them have other numbers by then.
+    struct Block: Sendable {
+        fileprivate var bytes: [UInt8]
+        fileprivate var nonces: [LeaseNonce]
+    }
+
+    /// What `body` writes, taken away again, as a block; blocks hold no blocks.
+    func block(_ body: () -> Void) -> Block {
+        let start = bytes.count
+        blockNonces = []
+        body()
+        defer {
+            bytes.removeSubrange(start...)
+            blockNonces = nil
+        }
+        return Block(bytes: Array(bytes[start...]), nonces: blockNonces ?? [])
+    }
+
+    /// Writes a block, and after it what the numbers in it stand for.
+    func write(_ block: Block) {
+        bytes.append(contentsOf: block.bytes)
+        write(block.nonces.count)
+        for nonce in block.nonces { write(nonce) }
+    }
+
     // MARK: - Small things
 
     func write(_ number: Int) {
@@ -104,6 +132,11 @@ final class CanonicalForm {
 
     func write(_ nonce: LeaseNonce) {
         if masksNonces { return write(0) }
+        if let met = blockNonces {
+            let place = met.firstIndex(of: nonce) ?? met.count
+            if place == met.count { blockNonces?.append(nonce) }
+            return write(place + 1)
+        }
         let number = nonces[nonce] ?? nonces.count + 1
         nonces[nonce] = number
         write(number)

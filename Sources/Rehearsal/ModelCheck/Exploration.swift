@@ -18,10 +18,9 @@ struct Exploration<D: Decider> {
     /// The situations that follow, one after the other; `ends[n]` is where those of situation n stop.
     private var followers: [UInt32] = []
     private var ends: [Int] = []
-    /// The situations that are as many steps away as `depth` says, and those one step farther.
+    /// The situations that are as many steps away as `depth` says, the next one last, and those one step farther.
     private var level: [Situation<D>]
     private var next: [Situation<D>] = []
-    private var position = 0
     private var depth = 0
 
     init(from start: Situation<D>, maxStates: Int) {
@@ -37,13 +36,13 @@ struct Exploration<D: Decider> {
     /// Expands so many situations, and returns what the search came to once it is over; its name is still empty.
     mutating func advance(by count: Int) -> ModelCheckResult? {
         for _ in 0..<count {
-            if position == level.count {
+            if level.isEmpty {
                 guard !next.isEmpty else { return conclude() }
-                (level, next, position) = (next, [], 0)
+                // From the end, so that what was looked at is let go at once.
+                (level, next) = (next.reversed(), [])
                 depth += 1
             }
-            if let result = expand(level[position]) { return result }
-            position += 1
+            if let situation = level.popLast(), let result = expand(situation) { return result }
             if numbers.count >= maxStates { return result(depth, isExhausted: false, nil) }
         }
         return nil

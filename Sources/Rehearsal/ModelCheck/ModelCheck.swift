@@ -66,6 +66,8 @@ package enum ModelCheck {
         package var splitsReads: Bool
         /// Whether a run whose process died is gone on with from its journal.
         package var resumes: Bool
+        /// Whether of several orders in which answers that concern nobody else are heard only one is tried.
+        package var isReduced: Bool
         /// A bug put around the machines' decisions.
         package var flaw: SeededFlaw?
         /// Where the search stops without having seen everything.
@@ -75,7 +77,7 @@ package enum ModelCheck {
             _ name: String, _ subject: Subject, machines: Int = 1, actors: Int = 1, faults: Set<Fault>,
             maxFaults: Int, floor: Int? = nil, startsApart: Bool = false, hasLongSteps: Bool = false,
             isOrdered: Bool = false,
-            splitsReads: Bool = false, resumes: Bool = false,
+            splitsReads: Bool = false, resumes: Bool = false, isReduced: Bool = false,
             flaw: SeededFlaw? = nil, maxStates: Int = 20_000_000
         ) {
             self.name = name
@@ -90,6 +92,7 @@ package enum ModelCheck {
             self.isOrdered = isOrdered
             self.splitsReads = splitsReads
             self.resumes = resumes
+            self.isReduced = isReduced
             self.flaw = flaw
             self.maxStates = maxStates
         }

@@ -5,7 +5,7 @@ internal import Model
 internal import Stages
 
 /// One run, rollout or change with what it waits for and what it believes.
-struct Participant<D: Decider>: Sendable {
+struct Participant<D: Decider> {
     enum Condition: Int, Sendable {
         /// Not begun.
         case waiting
@@ -29,7 +29,24 @@ struct Participant<D: Decider>: Sendable {
         var lease: Lease
     }
 
-    var decider: D
+    /// The machine itself, with the last form in which it was written: most steps change one participant or none, and
+    /// a situation shares the others with the one it came from.
+    private final class Kept {
+        var decider: D
+        /// Holds at one instant, and for one numbering of what is open.
+        var form: (at: Timestamp, open: [ActionID: Int], block: CanonicalForm.Block)?
+
+        init(_ decider: D) { self.decider = decider }
+    }
+
+    private var kept: Kept
+    var decider: D {
+        get { kept.decider }
+        _modify {
+            if isKnownUniquelyReferenced(&kept) { kept.form = nil } else { kept = Kept(kept.decider) }
+            yield &kept.decider
+        }
+    }
     /// A bug put between the machine and the world, to see whether the check finds it.
     var flaw: SeededFlaw?
     /// The participant whose crash it begins after; nil where it needs none.
@@ -45,9 +62,17 @@ struct Participant<D: Decider>: Sendable {
     var lost: [LeaseNonce] = []
 
     init(_ decider: D, flaw: SeededFlaw? = nil, startsAfter: Int? = nil) {
-        self.decider = decider
+        kept = Kept(decider)
         self.flaw = flaw
         self.startsAfter = startsAfter
+    }
+
+    /// Writes the machine; `open` numbers the actions that may still be answered.
+    func writeDecider(open: [ActionID: Int], to form: CanonicalForm) {
+        if let known = kept.form, known.at == form.now, known.open == open { return form.write(known.block) }
+        let block = form.block { form.write(kept.decider) }
+        kept.form = (form.now, open, block)
+        form.write(block)
     }
 
     /// Something may still come from it.

@@ -9,6 +9,7 @@ extension Situation {
     /// Lets the choice happen, and says which law that broke.
     mutating func take(_ choice: Choice) -> BrokenLaw? {
         var broken: BrokenLaw?
+        wasShared = false
         if choice.fault != nil { faultsLeft -= 1 }
         let changes = platform.changes
         switch choice {
@@ -255,6 +256,7 @@ extension Situation {
             }
             checkSending(call, by: index, &broken)
             if rules.isPlain(call) {
+                wasShared = true
                 if let answer = platform.answer(call, from: index, at: now, broken: &broken) {
                     hear(answer, to: action.id, call, by: index, &broken)
                 }
@@ -273,12 +275,14 @@ extension Situation {
         switch call {
         case .releaseLease(let id, let nonce):
             participants[index].beliefs.removeAll { $0.machine == id && $0.lease.nonce == nonce }
+            wasShared = true
             if id == rules.guardMachine, participants[index].left == nil {
                 participants[index].left = Dictionary(
                     uniqueKeysWithValues: platform.machines.map { ($0.shown.id, $0.shown.instance) })
             }
         case .update(let id, _, _, let nonce, _):
             if let guarding = rules.guardMachine.flatMap(platform.index(of:)) {
+                wasShared = true
                 let holder = platform.live(guarding, at: now)?.holder
                 if holder != index {
                     broken = BrokenLaw(
