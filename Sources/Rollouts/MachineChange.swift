@@ -61,7 +61,8 @@ package struct MachineChange: Hashable, Codable, Sendable {
         }
     }
 
-    /// Whether an update that it sent may still reach the machine: nobody has answered it, and it has not come to its end.
+    /// Whether an update that it sent may still reach the machine: nobody has answered it, and nothing shows that it
+    /// has happened.
     var mayStillArrive: Bool {
         switch result {
         case .succeeded: false
