@@ -43,6 +43,7 @@ let nio: [Target.Dependency] = [
 let decisions: [Target.Dependency] = [
     "CoreTestSupport", "FlyWorld", "Model", "PipelineFiles", "Rollouts", "Stages", "Verification",
 ]
+let journals: [Target.Dependency] = ["CoreTestSupport", "Model", "Ports", "Stages"]
 let records: [Target.Dependency] = ["Journals", "PipelineFiles", "Windows"]
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
@@ -119,9 +120,7 @@ let package = Package(
         .target(
             name: "CoreTestSupport", dependencies: ["Model", "PipelineFiles", "Rollouts", "Stages", "Verification"],
             path: "Tests/CoreTestSupport", swiftSettings: strict),
-        tests(
-            of: "Commands",
-            ["CoreTestSupport", "FlySimulator", "Model", "Ports", "Stages", "TestSupport", "airboss"] + records),
+        tests(of: "Commands", ["FlySimulator", "TestSupport", "airboss"] + journals + records),
         tests(of: "Model"),
         tests(of: "Orchestration", ["CoreTestSupport", "Model", "Ports", "Stages"]),
         tests(of: "Rollouts", ["CoreTestSupport", "Model"]),

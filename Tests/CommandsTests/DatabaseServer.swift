@@ -22,6 +22,7 @@ final class DatabaseServer: Sendable {
 
     private let folder: String
     private let program: RunningProgram
+    private let isOver: DispatchSemaphore
 
     /// Runs the body with a server, and ends it, whatever became of it.
     static func open(_ body: (DatabaseServer) async throws -> Void) async throws {
@@ -49,11 +50,21 @@ final class DatabaseServer: Sendable {
                 "--auth=trust", "--no-sync",
             ])
         guard made.status == 0 else { throw Trouble("initdb: \(made.everything)") }
-        program = try RunningProgram(
+        let command =
             words + [
                 programs + "/postgres", "-D", folder + "/data", "-k", folder, "-c", "listen_addresses=", "-c",
                 "shared_buffers=32MB",
-            ], environment: Surroundings.environment, in: "/")
+            ]
+        let isOver = DispatchSemaphore(value: 0)
+        self.isOver = isOver
+        program = try await withCheckedThrowingContinuation { continuation in
+            // From a thread that lives as long as the server: it ends with the thread that starts it.
+            Thread.detachNewThread {
+                continuation.resume(
+                    with: Result { try RunningProgram(command, environment: Surroundings.environment, in: "/") })
+                isOver.wait()
+            }
+        }
         try await program.wait(until: "the server's start") {
             $0.errorsSoFar.contains("ready to accept connections")
         }
@@ -74,6 +85,7 @@ final class DatabaseServer: Sendable {
         try? send(SIGCONT)
         program.send(SIGQUIT)
         _ = await program.end()
+        isOver.signal()
         try? FileManager.default.removeItem(atPath: folder)  // a leftover costs only room
     }
 
