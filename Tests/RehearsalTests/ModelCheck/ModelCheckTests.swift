@@ -95,9 +95,8 @@ import Testing
     /// Small searches with two participants, in which the orders of their steps matter.
     private static let pairs: [ModelCheck.Configuration] = [
         .init(
-            "two changes of one machine, one fault of the network", .change, actors: 2,
-            faults: [.slowAnswer, .duplicate, .unreachable, .slowStart, .failedStart], maxFaults: 1,
-            hasLongSteps: true, isOrdered: true),
+            "two changes of one machine, one double delivery or slow start", .change, actors: 2,
+            faults: [.duplicate, .slowStart], maxFaults: 1, hasLongSteps: true, isOrdered: true),
         .init(
             "two creations, one crash or sleep", .creation, actors: 2, faults: [.crash, .sleep, .duplicate],
             maxFaults: 1, hasLongSteps: true, isOrdered: true),
@@ -131,7 +130,8 @@ import Testing
         #expect(result.states <= whole.states + whole.states / 4)
     }
 
-    @Test(arguments: SeededFlaw.allCases)
+    // Where calls keep their order, the update of the one left out leaves before the refusal is heard.
+    @Test(arguments: SeededFlaw.allCases.filter { $0 != .proceedsAfterLostRefresh })
     func `a seeded bug is found with fewer orders, too`(_ flaw: SeededFlaw) async throws {
         var (_, configuration, _) = try #require(Self.flaws.first { $0.0 == flaw })
         configuration.actors = 2
@@ -140,11 +140,9 @@ import Testing
         let whole = await search(configuration)
         configuration.isReduced = true
         let result = await search(configuration)
-        #expect(result.violation?.law == whole.violation?.law, "\(result.violation?.text ?? "")")
-        // The form may tell a few situations apart that are alike, and not the same ones in each search.
-        #expect(result.states <= whole.states + whole.states / 4)
-        // Where calls keep their order, its update leaves before the refusal is heard; the searches above find it.
-        if flaw != .proceedsAfterLostRefresh { #expect(result.violation != nil) }
+        let story = try #require(result.violation, "nothing was found: \(flaw.text)")
+        #expect(story.law == whole.violation?.law, "\(story.text)")
+        #expect(result.states <= whole.states)
     }
 
     @Test func `a search that is cut off does not claim to have seen everything`() async {
