@@ -195,8 +195,8 @@ package struct WaitingLine: Hashable, Codable, Sendable {
     }
 
     /// Who has waited longer came before, also where its ticket was away when this run chose its place: an update of
-    /// the machine takes all tickets away for a moment. What a ticket says of its wait is never too much, so that of two
-    /// runs at most one gives way, and the one that has waited longest never does.
+    /// the machine takes all tickets away for a moment. What a ticket says of its wait is never too much, so that of
+    /// two runs at most one gives way, and the one that has waited longest never does.
     private mutating func letPass(at now: Timestamp) {
         guard let place else { return }
         let mine = waited(at: now)

@@ -5,8 +5,8 @@ import CoreTestSupport
 import Model
 import Rollouts
 
-/// Runs that share nothing but the platform, and want one app: each takes it, changes the machine they meet at, keeps it
-/// for a while, and leaves. Every one has a clock of its own.
+/// Runs that share nothing but the platform, and want one app: each takes it, changes the machine they meet at, keeps
+/// it for a while, and leaves. Every one has a clock of its own.
 struct QueueSimulation {
     struct Actor {
         var claim = AppClaim()
