@@ -62,8 +62,8 @@ struct PlatformQueueTests {
                 let text = stages.first { $0["stage"]?.string == stage }?[key]?.string
                 return try #require(text.flatMap { Timestamp($0) }, "\(outcomes[index].outcome.everything)")
             }
-            #expect(try time(0, "verify", "finished_at") <= time(1, "deploy", "finished_at"))
-            #expect(try time(1, "verify", "finished_at") <= time(2, "deploy", "finished_at"))
+            #expect(try time(0, "health-verify", "finished_at") <= time(1, "deploy", "finished_at"))
+            #expect(try time(1, "health-verify", "finished_at") <= time(2, "deploy", "finished_at"))
             #expect(try await tickets(workshop) == [])
             #expect(try await workshop.fly.leased(Workshop.app) == [])
         }
