@@ -180,8 +180,8 @@ extension Checker {
         let recorded = Set((last.target?.machines ?? []).map(\.name))
         for machine in fleet where makers[machine.id] != nil && !recorded.contains(machine.name) {
             // What a deploy found when it began, it goes back to, whoever has made it.
-            if last.who.kind == .deploy, makers[machine.id] != last.who.run, let began = last.changes?.lowerBound,
-                let seen = standings[machine.id]?.firstSeen, seen < began
+            if last.who.kind == .deploy, makers[machine.id] != last.who.run,
+                let seen = standings[machine.id]?.firstSeen, last.changes.map({ seen < $0.lowerBound }) ?? true
             {
                 continue
             }
