@@ -17,8 +17,10 @@ struct RolloutDrive {
     var asked: [String] = []
     /// What becomes of a machine on its way back from a call.
     var onAnswer: (PlatformCall, inout FleetMachine) -> Void = { _, _ in }
+    /// What becomes of what a poll shows.
+    var onPoll: (inout [Observation]) -> Void = { _ in }
 
-    init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2), floor: Int = 0)
+    init(_ fleet: [FleetMachine], additions: [FleetPlan.Addition] = [], boot: Duration = .seconds(2), floor: Int? = 0)
         throws
     {
         fly = SimulatedFly(fleet, behaviours: [Sample.newDigest: .init(boot: boot)])
@@ -60,9 +62,14 @@ struct RolloutDrive {
                 return true
             }
             answer = given
-            if case .machine(var machine) = given {
+            switch given {
+            case .machine(var machine):
                 onAnswer(call, &machine)
                 answer = .machine(machine: machine)
+            case .observations(var list):
+                onPoll(&list)
+                answer = .observations(list: list)
+            default: break
             }
         }
         guard rollout.awaits(action.id) else { return true }
@@ -278,5 +285,42 @@ struct RolloutDrive {
         #expect(reason.hasPrefix("the serving floor of 2 left no machine that could be taken away within 60 s"))
         #expect(reason.hasSuffix("(m2: stopped)"))
         #expect(!changed.contains("m1"))
+    }
+
+    @Test(arguments: [nil, 1]) func `the only one that serves waits for the one that is to be made`(
+        _ floor: Int?
+    ) throws {
+        var drive = try RolloutDrive(
+            Sample.fleet(1), additions: [.init(name: "new-1", region: "ord", config: Sample.config(Sample.newDigest))],
+            floor: floor)
+        while !drive.asked.contains("update"), try drive.step() {}
+        let made = try #require(drive.rollout.created["new-1"])
+        let isServing = drive.fly.fleet.first { $0.id == made }?.isServing
+        #expect(isServing == true, "m1 is taken away while nothing else serves")
+        while try drive.step() {}
+        #expect(drive.rollout.outcome == .succeeded)
+        #expect(drive.fly.fleet.allSatisfy { $0.imageDigest == Sample.newDigest })
+    }
+
+    @Test func `an update that got no answer keeps a broken machine waiting, for it may yet arrive`() throws {
+        var drive = try RolloutDrive(Sample.fleet(2), floor: 1)
+        // While the update of the one is on its way, the host of the other goes away.
+        drive.onPoll = { list in
+            for index in list.indices where list[index].id == "m2" { list[index].isHostReachable = false }
+        }
+        let update = try drive.go(until: "update")
+        drive.open.removeAll { $0.action.id == update }
+        let poll = try drive.go(until: "observe")
+        while drive.open.contains(where: { $0.action.id == poll }) { _ = try drive.step() }
+        let lost = Failure(.timedOut, "no answer", isAmbiguous: true)
+        try drive.agenda { try $0.handle(update, .failed(failure: lost), &$1) }
+        while try drive.step() {}
+        #expect(drive.asked.count { $0 == "update" } == 1)
+        guard case .failed(let reason, _) = drive.rollout.outcome else {
+            Issue.record("ended with \(String(describing: drive.rollout.outcome))")
+            return
+        }
+        #expect(reason.hasPrefix("the serving floor of 1 left no machine"))
+        #expect(drive.fly.heldLeases.isEmpty)
     }
 }

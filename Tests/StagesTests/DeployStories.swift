@@ -353,4 +353,35 @@ import Testing
         try simulation.go()
         #expect(simulation.run.report?.outcome == .verified)
     }
+
+    @Test func `a release record that nobody can look for is told of`() throws {
+        var deploy = Deploy(
+            Sample.request(), commit: Sample.commit("c"), image: Sample.image(Sample.newDigest),
+            hasNoMachinesYet: false,
+            leases: ["m1": "nonce-1"])
+        var next = 1
+        func step(_ body: (inout Deploy, inout Agenda) throws -> Void) throws -> Action? {
+            var agenda = Agenda(now: Sample.start, nextAction: next)
+            try body(&deploy, &agenda)
+            next = agenda.nextAction
+            return agenda.actions.last
+        }
+        let look = try #require(try step { $0.begin(&$1) })
+        let number = try #require(
+            try step { try $0.handle(look.id, .machines(list: Sample.fleet(3)), &$1) })
+        #expect(number.effect.name == "createRelease")
+        // Its process dies, and the platform does not answer whoever goes on.
+        var sought = try #require(try step { $0.withdraw(&$1) })
+        let down = Answer.failed(failure: Failure(.unavailable, "down"))
+        for count in 1...Deploy.maxLooks {
+            #expect(sought.effect.name == "releases")
+            guard let pause = try step({ try $0.handle(sought.id, down, &$1) }) else {
+                #expect(count == Deploy.maxLooks)
+                break
+            }
+            sought = try #require(try step { try $0.handle(pause.id, .woke, &$1) })
+        }
+        #expect(deploy.state == .stopped(changed: []))
+        #expect(deploy.hasLostRelease)
+    }
 }
