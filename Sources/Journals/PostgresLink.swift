@@ -19,6 +19,9 @@ final class PostgresLink: @unchecked Sendable {
     private let patience: StorePatience
     private var connection: PostgresConnection?
     private var isClosed = false
+    /// By which its writes leave a receipt, and how many they were so far.
+    let writer = UUID().uuidString
+    private var writes: Int64 = 0
 
     init(_ url: PostgresURL, _ options: PostgresStore.Options, _ patience: StorePatience) {
         self.url = url
@@ -34,19 +37,21 @@ final class PostgresLink: @unchecked Sendable {
     // MARK: Transactions
 
     /// Runs `body` in a transaction that writes, again where it could not be put in order with others or where the
-    /// connection broke. A commit whose answer was lost is settled by asking the server what became of it.
+    /// connection broke. A commit whose answer was lost is settled by its receipt, which it has left if it was done.
     func write<Value>(
         _ subjects: [SQLSubject], _ body: (PostgresConnection) throws -> Value
     ) throws -> Value {
+        writes += 1
+        let number = writes
         var unsettled: (transaction: Int64, value: Value)?
         return try patiently { connection in
             if let (transaction, value) = unsettled {
-                if try wasCommitted(transaction, connection) { return value }
+                if try wasCommitted(transaction, receipt: number, connection) { return value }
                 unsettled = nil
             }
-            let began = try connection.script(begin(subjects) + "SELECT txid_current()")
+            let began = try connection.script(begin(subjects) + leaveReceipt(number) + "SELECT txid_current()")
             let value = try body(connection)
-            if let number = began?.text.flatMap({ Int64($0) }) { unsettled = (number, value) }
+            if let transaction = began?.text.flatMap({ Int64($0) }) { unsettled = (transaction, value) }
             try commit(connection)
             return value
         }
@@ -89,20 +94,28 @@ final class PostgresLink: @unchecked Sendable {
         }
     }
 
-    /// What became of a transaction whose commit nobody answered (`txid_status`).
-    func wasCommitted(_ transaction: Int64, _ connection: PostgresConnection) throws -> Bool {
+    /// What a transaction says of itself to whoever asks later. The receipts of those who wrote last a day ago, and
+    /// will hardly ask, go with the first one.
+    private func leaveReceipt(_ number: Int64) -> String {
+        let old = "SELECT writer FROM receipt WHERE written_at < now() - interval '1 day' FOR UPDATE SKIP LOCKED"
+        return (number == 1 ? "DELETE FROM receipt WHERE writer IN (\(old)); " : "")
+            + "INSERT INTO receipt (writer, number, written_at) VALUES ('\(writer)', \(number), now()) "
+            + "ON CONFLICT (writer) DO UPDATE SET number = EXCLUDED.number, written_at = EXCLUDED.written_at; "
+    }
+
+    /// What became of a transaction whose commit nobody answered. Its number alone does not tell: a server that crashed
+    /// before the transaction reached the disk gives the number to another one.
+    func wasCommitted(_ transaction: Int64, receipt number: Int64, _ connection: PostgresConnection) throws -> Bool {
         do {
-            switch try connection.script("SELECT txid_status(\(transaction))")?.text {
-            case "committed": return true
-            case "in progress":
+            if try connection.script("SELECT txid_status(\(transaction))")?.text == "in progress" {
                 // The server has not noticed yet that the connection is gone, or is still writing.
                 throw PostgresFailure(kind: .refused(state: "40001"), message: "a commit is still under way")
-            default: return false
             }
         } catch let failure as PostgresFailure where !failure.isTransient {
-            // A server that never had it, restored or failed over: the write is repeated, and finds what is there.
-            return false
+            // A server that never had the number, restored or failed over: the receipt tells.
         }
+        let receipt = try connection.script("SELECT number FROM airboss.receipt WHERE writer = '\(writer)'")
+        return receipt?.text == String(number)
     }
 
     // MARK: Patience

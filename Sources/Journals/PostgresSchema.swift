@@ -203,5 +203,12 @@ enum PostgresSchema {
             checksum BYTEA NOT NULL
         );
         """,
+        """
+        CREATE TABLE receipt (
+            writer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+            number BIGINT NOT NULL,
+            written_at TIMESTAMPTZ NOT NULL
+        );
+        """,
     ]
 }

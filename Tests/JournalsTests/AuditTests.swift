@@ -269,7 +269,7 @@ import Testing
         try await store.openRun(header("01A"))
         try await store.close()
         let former = kind == .sqlite ? 2 : 1
-        for statement in [
+        for statement in (kind == .sqlite ? [] : ["DROP TABLE receipt"]) + [
             "DROP TABLE snapshot", "DROP TABLE audit", "DROP TABLE audit_chain", "DROP TABLE approval",
             "ALTER TABLE run DROP COLUMN audit_records",
             kind == .sqlite ? "PRAGMA user_version = 2" : "UPDATE store SET version = 1",

@@ -34,10 +34,13 @@ import Testing
         let confirmed = try await withThrowingTaskGroup(of: Confirmed?.self) { group in
             for writer in 0..<PostgresCrashTests.writers {
                 group.addTask {
-                    try await write(url, writer, load)
+                    // Whatever ends one of them ends the others as well.
+                    defer { load.isOver.store(true, ordering: .relaxed) }
+                    return try await write(url, writer, load)
                 }
             }
             group.addTask {
+                defer { load.isOver.store(true, ordering: .relaxed) }
                 for _ in 0..<PostgresCrashTests.crashes {
                     // Under load: some hundred writes since it came up.
                     let before = load.writes.load(ordering: .relaxed)
@@ -47,7 +50,6 @@ import Testing
                     try await server.killAll()
                     try await server.start()
                 }
-                load.isOver.store(true, ordering: .relaxed)
                 return nil
             }
             var confirmed: [Int: Confirmed] = [:]

@@ -269,23 +269,27 @@ import Testing
         #expect(try await store.events("01A").entries.count == 20)
     }
 
-    @Test func `what became of a transaction is asked of the server`() async throws {
+    @Test func `what became of a transaction is known by its receipt, not by its number`() async throws {
         let (_, _, url) = try await makeDatabase()
         let parsed = try PostgresURL(url)
+        try await PostgresStore(url: url).close()
         for isCommitted in [true, false] {
             let looked = try await offThePool {
+                let link = PostgresLink(parsed, .init(), StorePatience())
                 let connection = try PostgresConnection(parsed, patience: .seconds(5))
                 try connection.script("BEGIN")
+                try connection.script("INSERT INTO airboss.receipt VALUES ('\(link.writer)', 7, now())")
                 let transaction = try connection.script("SELECT txid_current()")?.text.flatMap { Int64($0) } ?? 0
                 try connection.script(isCommitted ? "COMMIT" : "ROLLBACK")
-                let link = PostgresLink(parsed, .init(), StorePatience())
                 return [
-                    try link.wasCommitted(transaction, connection),
-                    // One that this server has not had yet.
-                    try link.wasCommitted(transaction + 1_000_000, connection),
+                    try link.wasCommitted(transaction, receipt: 7, connection),
+                    // A number that this server has not had yet.
+                    try link.wasCommitted(transaction + 1_000_000, receipt: 7, connection),
+                    // A number that was given anew after a crash, to a transaction of somebody else.
+                    try link.wasCommitted(transaction, receipt: 8, connection),
                 ]
             }
-            #expect(looked == [isCommitted, false])
+            #expect(looked == [isCommitted, isCommitted, false])
         }
     }
 
