@@ -59,7 +59,7 @@ extension SQLStore {
     /// The snapshot of a run, where it is whole and this build's.
     private func snapshot(_ session: any SQLSession, _ run: RunID, _ build: String) throws -> RunSnapshot? {
         guard let row = try session.row("SELECT * FROM snapshot WHERE run = ?", [run.rawValue]),
-            // Whatever is wrong with it, it is left aside: the entries say everything.
+            // A snapshot that can't be read is left aside and not told of: the entries say everything it could.
             let (found, checksum) = try? snapshot(row), found.checksum == checksum, found.build == build
         else { return nil }
         return found

@@ -41,10 +41,11 @@ package enum RunReplay {
     /// - Parameters:
     ///   - state: of these very events, encoded by this very program; the caller has checked both.
     package static func machine(_ request: RunRequest, from state: Data, payloads: [Data]) async -> RunMachine? {
+        // What is wrong is not said here: the replay of all events, which follows a nil, says it.
         guard let begun = try? JSONDecoder().decode(RunMachine.self, from: state), begun.request == request,
             let events = try? await events(payloads)
         else { return nil }
-        return try? machine(begun, events: events)
+        return try? machine(begun, events: events)  // as above
     }
 
     /// Entries that are decoded in one go: most of a small entry's time is the decoder's preparation.

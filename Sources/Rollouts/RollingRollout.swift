@@ -8,48 +8,6 @@ package import Model
 /// It decides every call: leases are taken ahead of their turn, one shared poll a second watches all machines, and the
 /// first machine that fails ends the rollout.
 package struct RollingRollout: Hashable, Codable, Sendable {
-    /// How wide a rollout may be.
-    package struct Limits: Hashable, Codable, Sendable {
-        package var maxUnavailable: MaxUnavailable
-        /// The fewest available machines allowed in every group that takes traffic, at any instant; nil for one
-        /// wherever one can be spared.
-        package var servingFloor: Int?
-        /// Whether one machine of a group may always be taken away, whatever the floor says.
-        package var alwaysSparesOne: Bool
-        /// How long the rollout waits for the floor to allow its next step.
-        package var patience: Duration
-
-        package init(
-            maxUnavailable: MaxUnavailable, servingFloor: Int?, alwaysSparesOne: Bool = false, patience: Duration
-        ) {
-            self.maxUnavailable = maxUnavailable
-            self.servingFloor = servingFloor
-            self.alwaysSparesOne = alwaysSparesOne
-            self.patience = patience
-        }
-    }
-
-    package enum MaxUnavailable: Hashable, Codable, Sendable {
-        case count(machines: Int)
-        /// Of a group's machines; above 0 and below 1.
-        case fraction(share: Double)
-
-        /// At least one, or nothing would ever change.
-        package func machines(of total: Int) -> Int {
-            switch self {
-            case .count(let machines): max(1, machines)
-            case .fraction(let share): max(1, Int((share * Double(total)).rounded(.down)))
-            }
-        }
-    }
-
-    package enum Outcome: Hashable, Codable, Sendable {
-        case succeeded
-        /// `changed` names the machines that may run something new.
-        case failed(reason: String, changed: [String])
-        case stopped(changed: [String])
-    }
-
     /// Machines changed at once where none of them serves, or where they are created.
     package static let maxParallelWithoutTraffic = 8
     /// The shared poll's pace: slower than the one call a second that the platform allows, so that the next look at the
@@ -130,22 +88,6 @@ package struct RollingRollout: Hashable, Codable, Sendable {
         if blockedSince != nil { return "enough healthy machines to go on without breaking the serving floor" }
         let names = active.filter { !$0.value.isFinished && $0.value.result == nil }.keys.sorted()
         return names.isEmpty ? "" : names.map { "\($0) \(active[$0]?.phase.rawValue ?? "")" }.joined(separator: ", ")
-    }
-
-    /// What a rollout leaves behind whose process ended in the middle of it.
-    package struct Remains: Hashable, Sendable {
-        /// Machines that may run something new, by id, or by name where they were to be created.
-        package var changed: [String] = []
-        /// Machines whose change had begun and not ended: a call for one of them may still be under way.
-        package var unsettled: [MachineID] = []
-        /// Machines to which something was sent that may yet happen, whatever a look has shown.
-        package var uncertain: [MachineID] = []
-        /// Leases that are known of.
-        package var leases: [MachineID: LeaseNonce] = [:]
-        /// Names of machines whose creation may still be under way.
-        package var unsettledCreates: [String] = []
-
-        package init() {}
     }
 
     /// What is left where nobody goes on with the rollout.
@@ -587,25 +529,5 @@ package struct RollingRollout: Hashable, Codable, Sendable {
             .machine(
                 progress: MachineProgress(
                     machine: item.key, group: item.group, region: item.region, phase: phase, detail: detail)))
-    }
-}
-
-extension MachineChange.Target { var isNew: Bool { if case .new = self { true } else { false } } }
-
-extension MachineChange.Event {
-    /// Reads an answer as what it means to one machine's change.
-    init(_ answer: Answer, to step: MachineChange.Step, named name: String) throws(IllegalEvent) {
-        switch (step, answer) {
-        case (_, .failed(let failure)): self = .failed(step: step, failure: failure)
-        case (.lease, .lease(let lease)), (.refresh, .lease(let lease)): self = .leased(lease: lease)
-        case (.update, .machine(let machine)), (.look, .machine(let machine)): self = .changed(machine: machine)
-        case (.create, .created(let machine, let lease)): self = .created(machine: machine, lease: lease)
-        case (.seek, .machines(let list)):
-            self = list.first { $0.name == name }.map { .changed(machine: $0) } ?? .absent
-        case (.wait, .done): self = .reached
-        case (.wait, .waitTimedOut): self = .waitTimedOut
-        case (.release, .done): self = .released
-        default: throw IllegalEvent(state: "waiting for \(step.rawValue)", event: "\(answer)")
-        }
     }
 }
