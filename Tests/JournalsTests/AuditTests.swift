@@ -269,11 +269,16 @@ import Testing
         try await store.openRun(header("01A"))
         try await store.close()
         let former = kind == .sqlite ? 2 : 1
-        for statement in (kind == .sqlite ? [] : ["DROP TABLE receipt"]) + [
-            "DROP TABLE snapshot", "DROP TABLE audit", "DROP TABLE audit_chain", "DROP TABLE approval",
-            "ALTER TABLE run DROP COLUMN audit_records",
-            kind == .sqlite ? "PRAGMA user_version = 2" : "UPDATE store SET version = 1",
-        ] { try await place.tamper(statement) }
+        // At once, for each write leaves a receipt where there is a place for it.
+        let writer = try await place.open()
+        _ = try await writer.write([]) { session in
+            for statement in (kind == .sqlite ? [] : ["DROP TABLE receipt"]) + [
+                "DROP TABLE snapshot", "DROP TABLE audit", "DROP TABLE audit_chain", "DROP TABLE approval",
+                "ALTER TABLE run DROP COLUMN audit_records",
+                kind == .sqlite ? "PRAGMA user_version = 2" : "UPDATE store SET version = 1",
+            ] { try session.execute(statement, []) }
+        }
+        try await writer.close()
         let migrated = try await place.open()
         #expect(migrated.migratedFrom == former)
         #expect(try await migrated.run("01A") != nil)
