@@ -14,6 +14,9 @@ struct RollbackCommand: AsyncParsableCommand {
             was verified is never chosen. The deployment window does not hold for a rollback. The restored release is \
             verified in its turn.
 
+            From a machine whose state store knows no way back, it is read from the platform: which releases were \
+            verified, and which configs the machines had.
+
             The database is left as it is. Where newer releases brought migrations (rollback.migrations of the \
             pipeline) that no commit declares reversible, a person must say that the old code can run on them: \
             --skip migrations --approved-by WHO.

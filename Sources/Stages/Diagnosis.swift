@@ -131,57 +131,17 @@ package struct Diagnosis: Hashable, Codable, Sendable {
         routes[agenda.perform(effect)] = question
     }
 
-    // MARK: - Reading marks
+    // MARK: - Judging
 
-    /// What a config says of the release it belongs to.
-    private struct Mark: Hashable {
-        var release: ReleaseNumber?
-        var run: RunID?
-        var kind: RunKind?
-        var digest: ImageDigest?
-
-        init(_ config: MachineConfig, digest: ImageDigest? = nil) {
-            let metadata = config.metadata
-            release = metadata["fly_release_version"].flatMap(ReleaseNumber.init(parsing:))
-            run = metadata[Bookkeeping.run].flatMap { $0.isEmpty ? nil : RunID($0) }
-            kind = metadata[Bookkeeping.kind].flatMap(RunKind.init(rawValue:))
-            self.digest = digest ?? config.image.flatMap(ImageReference.init(parsing:))?.digest
-        }
-
-        /// Of one release: the same number where both have one, else the same image.
-        func isOfSameRelease(as other: Mark) -> Bool {
-            if let release, let theirs = other.release { return release == theirs }
-            return digest != nil && digest == other.digest
-        }
+    /// What the answers tell.
+    private var past: PlatformPast {
+        PlatformPast(fleet: managed, releases: releases, history: history, versions: versions)
     }
-
-    private func mark(_ machine: FleetMachine) -> Mark { Mark(machine.config, digest: machine.imageDigest) }
-
-    /// Whether nobody has said that the release is good: it is open, failed or was broken off.
-    private func isUnproven(_ mark: Mark) -> Bool {
-        guard let number = mark.release else { return false }
-        if let state = history?.states.first(where: { $0.number == number })?.state {
-            return state == .failed || state == .deploying && !isComplete(number)
-        }
-        guard let entry = releases.first(where: { $0.number == number }) else { return false }
-        return entry.status != "complete"
-    }
-
-    private func isComplete(_ number: ReleaseNumber) -> Bool {
-        releases.first { $0.number == number }?.status == "complete"
-    }
-
-    /// The newest run that left its mark; runs sort by their start.
-    private var newestRun: RunID? { managed.compactMap { mark($0).run }.max() }
 
     private func machinesToCompare() -> [MachineID] {
-        let marks = managed.map(mark)
-        guard let first = marks.first else { return [] }
-        if marks.allSatisfy({ $0.isOfSameRelease(as: first) }), !isUnproven(first) { return [] }
+        if let served = past.served, !past.isUnproven(served) { return [] }
         return managed.map(\.id)
     }
-
-    // MARK: - Judging
 
     private func judge(_ now: Timestamp) -> Finding {
         let managed = managed
@@ -203,11 +163,11 @@ package struct Diagnosis: Hashable, Codable, Sendable {
                 reason: "the platform can't reach the hosts of some machines, so that what they run can't be read",
                 divergence: hidden.map { "\($0.id): its host is \($0.hostStatus)" })
         }
-        guard let goal = goal() else { return withoutGoal(now) }
-        let marks = managed.map { ($0, mark($0)) }
-        let strangers = marks.filter { !$0.1.isOfSameRelease(as: goal) && !isEqual($0.0, to: goal) }
+        let past = past
+        guard let goal = past.goal else { return withoutGoal(now) }
         let isWell = managed.allSatisfy { FleetPlan.restingStates.contains($0.state) || $0.isServing }
-        let name = goal.release?.description ?? goal.digest?.short ?? "the release"
+        let name = goal.name
+        let strangers = managed.filter { !past.isOn(goal, $0) }
         if strangers.isEmpty, isWell {
             return .whole(
                 release: name, machines: Dictionary(uniqueKeysWithValues: managed.map { ($0.id, $0.config.checkCount) })
@@ -215,10 +175,10 @@ package struct Diagnosis: Hashable, Codable, Sendable {
         }
         var recorded: [RecordedMachine] = []
         var lost: [String] = []
-        for (machine, mark) in marks {
-            if mark.isOfSameRelease(as: goal) || isEqual(machine, to: goal) {
+        for machine in managed {
+            if past.isOn(goal, machine) {
                 recorded.append(RecordedMachine(machine))
-            } else if let config = formerConfig(of: machine, goal) {
+            } else if !past.isMadeByNewestRun(machine, after: goal), let config = past.config(of: goal, for: machine) {
                 var copy = RecordedMachine(machine)
                 copy.config = config
                 recorded.append(copy)
@@ -229,98 +189,19 @@ package struct Diagnosis: Hashable, Codable, Sendable {
         guard lost.isEmpty else {
             return .unclear(reason: "not every machine can be brought to \(name)", divergence: lost)
         }
-        guard let model = recorded.first, let digest = goal.digest, let image = model.config.image else {
-            return .unclear(reason: "no machine shows what \(name) is", divergence: strangers.map { "\($0.0.id)" })
+        guard let target = past.record(of: goal, machines: recorded, for: request, at: now) else {
+            return .unclear(reason: "no machine shows what \(name) is", divergence: strangers.map { "\($0.id)" })
         }
-        let wasRollback = marks.contains { $0.1.run == newestRun && $0.1.kind == .rollback }
-        let known = (history?.verified ?? []) + (history?.current.map { [$0] } ?? [])
-        let former = known.first { $0.number == goal.release }
-        let target = ReleaseRecord(
-            app: request.app, number: goal.release ?? ReleaseNumber(0),
-            platformID: model.config.metadata("fly_release_id") ?? "", commit: former?.commit,
-            subject: former?.subject ?? "as the platform shows it", image: former?.image ?? pinned(image, digest),
-            digest: digest, machines: recorded, state: .verified, run: former?.run ?? request.run,
-            createdAt: former?.createdAt ?? now, verifiedAt: former?.verifiedAt ?? now,
-            reason: former?.reason ?? request.reason)
         return .restore(
             plan: Restoration(
-                target: target, run: newestRun ?? request.run, wasRollback: wasRollback,
-                story: story(
-                    goal: name, marks.map { ($0.0, $0.1.isOfSameRelease(as: goal) || isEqual($0.0, to: goal)) })))
-    }
-
-    /// The release that all machines shall be on: where a run was on its way back, the one it went to; else the one
-    /// that serves and is proven; else the one before.
-    private func goal() -> Mark? {
-        let marks = managed.map(mark)
-        let newest = newestRun
-        if let back = marks.first(where: { $0.run == newest && $0.kind == .rollback && !isUnproven($0) }) {
-            return back
-        }
-        // Of two proven ones the newer run's is the one that was meant. An image of which no release is known was
-        // verified by nobody.
-        let proven = marks.filter { !isUnproven($0) }
-        if let best = newestRelease(of: proven) { return best }
-        guard proven.count < marks.count else { return proven.first }
-        let former = managed.flatMap { versions[$0.id] ?? [] }.map { Mark($0.config) }.filter { !isUnproven($0) }
-        return newestRelease(of: former) ?? replaced()
-    }
-
-    private func newestRelease(of marks: [Mark]) -> Mark? {
-        marks.filter { $0.release != nil }.max {
-            ($0.run?.rawValue ?? "", $0.release?.value ?? 0) < ($1.run?.rawValue ?? "", $1.release?.value ?? 0)
-        }
-    }
-
-    /// What the unfinished run itself says that it replaced: a fleet from before any release.
-    private func replaced() -> Mark? {
-        for machine in managed where isUnproven(mark(machine)) {
-            guard let former = machine.config.metadata(Bookkeeping.replaces) else { continue }
-            if let entry = (versions[machine.id] ?? []).first(where: { $0.config.fingerprint == former }) {
-                return Mark(entry.config)
-            }
-        }
-        return nil
-    }
-
-    /// Whether the machine runs just what a machine of its group runs that is on the release: a deploy leaves a machine
-    /// alone on which there is nothing to change, and with it the marks of an earlier run.
-    private func isEqual(_ machine: FleetMachine, to goal: Mark) -> Bool {
-        guard machine.imageDigest == goal.digest else { return false }
-        return managed.contains {
-            $0.config.processGroup == machine.config.processGroup && mark($0).isOfSameRelease(as: goal)
-                && $0.config.substance == machine.config.substance
-        }
-    }
-
-    /// The newest config of that release that the machine has had, else that of another machine of its group.
-    private func formerConfig(of machine: FleetMachine, _ goal: Mark) -> MachineConfig? {
-        func own(_ machine: FleetMachine) -> MachineConfig? {
-            let entries = (versions[machine.id] ?? []).filter { Mark($0.config).isOfSameRelease(as: goal) }
-            // Fly lists the newest first, and its instance ids sort by their making.
-            return entries.max { $0.instance < $1.instance }?.config
-        }
-        if machine.config.metadata(Bookkeeping.created) == mark(machine).run?.rawValue, mark(machine).run == newestRun,
-            own(machine) == nil
-        {
-            return nil  // made by the run that is undone
-        }
-        return own(machine)
-            ?? managed.first {
-                $0.config.processGroup == machine.config.processGroup && mark($0).isOfSameRelease(as: goal)
-            }.map { model in
-                var config = model.config
-                // A volume belongs to one machine.
-                config.json["mounts"] = machine.config.json["mounts"]
-                return config
-            }
+                target: target, run: past.newestRun ?? request.run, wasRollback: past.isNewestRunRollback,
+                story: story(goal: name, managed.map { ($0, past.isOn(goal, $0)) })))
     }
 
     /// Nothing that was ever verified is left: a first deploy.
     private func withoutGoal(_ now: Timestamp) -> Finding {
-        let marks = managed.map(mark)
-        guard let first = marks.first, let digest = first.digest, let number = first.release,
-            let image = managed.first?.config.image, marks.allSatisfy({ $0.isOfSameRelease(as: first) })
+        guard let served = past.served, let digest = served.digest, let number = served.release,
+            let image = managed.first?.config.image
         else {
             return .unclear(
                 reason: "no release that was ever verified is to be seen",
@@ -329,9 +210,10 @@ package struct Diagnosis: Hashable, Codable, Sendable {
         return .verify(
             record: ReleaseRecord(
                 app: request.app, number: number, platformID: managed.first?.config.metadata("fly_release_id") ?? "",
-                commit: nil, subject: "as the platform shows it", image: pinned(image, digest), digest: digest,
+                commit: nil, subject: "as the platform shows it", image: PlatformPast.pinned(image, digest),
+                digest: digest,
                 machines: managed.map(RecordedMachine.init) + missing(), state: .verified,
-                run: first.run ?? request.run,
+                run: served.run ?? request.run,
                 createdAt: now, verifiedAt: now, reason: request.reason))
     }
 
@@ -354,12 +236,9 @@ package struct Diagnosis: Hashable, Codable, Sendable {
         }
     }
 
-    private func pinned(_ image: String, _ digest: ImageDigest) -> String {
-        ImageReference(parsing: image).map { "\($0.registry)/\($0.repository)@\(digest)" } ?? image
-    }
-
     private func story(goal: String, _ machines: [(FleetMachine, isThere: Bool)]) -> [String] {
-        machines.map { machine, isThere in
+        let newestRun = past.newestRun
+        return machines.map { machine, isThere in
             let runs = machine.config.metadata("fly_release_version").map { "v\($0)" } ?? "an unknown release"
             let by = machine.config.metadata(Bookkeeping.run).map { ", by run \($0)" } ?? ""
             let next =

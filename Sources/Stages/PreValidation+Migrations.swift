@@ -56,6 +56,13 @@ extension PreValidation {
         let paths = request.settings.migrationPaths
         guard !paths.isEmpty, let history = facts.history else { return }
         let newer = history.states.filter { $0.number > target.number }
+        if let served = facts.servedByMarks, !history.states.contains(where: { $0.number == served }) {
+            set(
+                .migrations, .unanswered,
+                "which commit \(served) is of is not known, so that migrations since \(target.number) can't be told",
+                hint: PreValidation.migrationOverride, &agenda)
+            return
+        }
         guard let commit = target.commit, newer.allSatisfy({ $0.commit != nil }),
             newer.count <= PreValidation.maxNewerReleases
         else {

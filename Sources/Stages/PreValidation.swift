@@ -36,6 +36,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
         /// The approvals that were counted.
         package var approvals: [CountedApproval] = []
         package var warnings: [String] = []
+        /// What serves by the machines' own marks; set where a rollback's way back was read from the platform, for the
+        /// ledger names none or does not know what serves.
+        package var servedByMarks: ReleaseNumber?
     }
 
     enum Question: Hashable, Codable, Sendable {
@@ -45,6 +48,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case spending(approvals: [FoundApproval])
         case window
         case migrations
+        case versions(machine: MachineID)
     }
 
     package private(set) var state: State = .waiting
@@ -62,6 +66,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
     var hasAskedWindow = false
     /// When the window opens that refuses the run.
     var opening: WindowOpening?
+    /// The configs that machines have had, for a rollback whose ledger knows no way back.
+    var versions: [MachineID: [MachineVersionEntry]] = [:]
+    var hasAskedPast = false
     /// What changed of migrations since a rollback's target, as far as it is known.
     var undone: [MigrationChanges] = []
     let request: RunRequest
@@ -157,6 +164,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             facts.fleet = list
             facts.hasSeenFleet = true
         case (.releases, .platformReleases(let list)): facts.platformReleases = list
+        case (.versions(let machine), .versions(let list)): versions[machine] = list
         case (.secrets, .names(let names)): judgeSecrets(names, &agenda)
         case (.history, .history(let history)):
             facts.history = history
@@ -212,6 +220,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         if case .machines = question { judgeFleetIfKnown(&agenda) }
         if case .releases = question { judgeFleetIfKnown(&agenda) }
         if case .history = question { judgeFleetIfKnown(&agenda) }
+        if case .versions = question { judgeFleetIfKnown(&agenda) }
         settle(&agenda)
     }
 
@@ -283,43 +292,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    /// A rollback goes to a verified release that has not failed since: the one asked for; else, from a fleet that runs
-    /// the current one, the last before it, and from any other fleet the current one.
-    private mutating func chooseTarget(_ history: ReleaseHistory, _ agenda: inout Agenda) {
-        let known = history.verified.map(\.number.description).joined(separator: ", ")
-        if let wanted = request.target {
-            let candidates = history.verified + (history.current.map { [$0] } ?? [])
-            guard let release = candidates.first(where: { $0.number == wanted }) else {
-                let state = history.states.first { $0.number == wanted }?.state
-                let why = state.map { "\(wanted) is \($0.rawValue), not verified" } ?? "there is no \(wanted)"
-                set(.wayBack, .refused, why, hint: known.isEmpty ? "" : "verified releases: \(known)", &agenda)
-                return
-            }
-            facts.wayBack = release
-        } else {
-            facts.wayBack =
-                runsWholly(history.current)
-                ? history.verified.first { release in history.current.map { release.number < $0.number } ?? true }
-                : history.current ?? history.verified.first
-            guard facts.wayBack != nil else {
-                set(
-                    .wayBack, .refused, "there is no earlier verified release to go back to",
-                    hint: known.isEmpty ? "" : "name one of \(known) with --to", &agenda)
-                return
-            }
-        }
-        if let release = facts.wayBack {
-            askForUndoneMigrations(to: release, &agenda)
-            ask(.pullable, .image(task: .provePullable(reference: release.image)), &agenda)
-        }
-    }
-
-    /// Whether every managed machine runs a release; one that does not is on its way from it, or broken off.
-    private func runsWholly(_ release: ReleaseRecord?) -> Bool {
-        guard let release else { return true }
-        return facts.fleet.filter(\.isManaged).allSatisfy { $0.imageDigest == release.digest }
-    }
-
     private mutating func askForChecks(of commit: Commit, _ agenda: inout Agenda) {
         guard let policy = request.settings.checks else { return }
         let isSkipped = request.overrides.skippedGates.contains(GateName.checks.rawValue)
@@ -358,7 +330,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     private mutating func judgeFleetIfKnown(_ agenda: inout Agenda) {
         let open = routes.values
         guard !open.contains(.machines), !open.contains(.releases), !open.contains(.history), gates[.fleet] == nil,
-            facts.history != nil
+            facts.history != nil, !isAskingPast
         else { return }
         let managed = facts.fleet.filter(\.isManaged)
         let unreachable = managed.filter { !$0.isConfigComplete || $0.hostStatus != "ok" }
@@ -370,12 +342,17 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 &agenda)
             return
         }
+        if askForPast(of: managed, &agenda) { return }
         if managed.isEmpty, request.kind != .rollback {
             judgeEmptyFleet(&agenda)
         } else {
             judgeGroups(managed, &agenda)
             judgeFloor(managed, &agenda)
-            if request.kind == .rollback, let history = facts.history { chooseTarget(history, &agenda) }
+            if hasAskedPast {
+                chooseTargetFromPast(managed, &agenda)
+            } else if request.kind == .rollback, let history = facts.history {
+                chooseTarget(history, &agenda)
+            }
             if request.kind != .rollback, facts.wayBack == nil, gates[.wayBack] == nil { adopt(managed, &agenda) }
         }
     }
@@ -497,6 +474,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         switch question {
         case .app: appFailed(failure, &agenda)
         case .machines, .releases: set(.fleet, .unanswered, failure.text, hint: failure.hint, &agenda)
+        case .versions(let machine):
+            warn("the former configs of \(machine) could not be read: \(failure.text)", &agenda)
         case .secrets: set(.secrets, .unanswered, failure.text, hint: failure.hint, &agenda)
         case .history: set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)
         case .commit: set(.commit, .refused, failure.text, hint: failure.hint, &agenda)

@@ -53,7 +53,8 @@ extension RunMachine {
             for line in plan.story { agenda.note(.message(text: line)) }
             restoration = plan
             changedByDeploy = plan.target.machines.map(\.id.rawValue)
-            troubleSince = agenda.now
+            // It was found when the recovery began; when it came about nobody has seen.
+            troubleSince = startedAt ?? agenda.now
             beginRollback(to: plan.target, before: [], &agenda)
         case .verify(let record):
             close(.preValidation, .passed, "\(record.number) was never verified, and is the first release", &agenda)

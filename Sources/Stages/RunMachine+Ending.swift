@@ -59,12 +59,18 @@ extension RunMachine {
         }
         settleRecovery(outcome, &agenda)
         guard request.kind != .recover, let rollback, rollback.state == .restored else { return }
+        let served = preValidation.facts.servedByMarks
         if request.kind == .rollback, let current = preValidation.facts.history?.current,
-            current.number != rollback.target.number
+            current.number != rollback.target.number, served.map({ $0 == current.number }) ?? true
         {
             mark(current.number, .withdrawn)
         }
-        mark(rollback.target.number, .verified)
+        let states = preValidation.facts.history?.states ?? []
+        if served != nil, !states.contains(where: { $0.number == rollback.target.number }) {
+            settling.insert(agenda.perform(.ledger(entry: .record(release: rollback.target))))
+        } else {
+            mark(rollback.target.number, .verified)
+        }
     }
 
     private mutating func listAbandoned(_ agenda: inout Agenda) {
@@ -189,7 +195,8 @@ extension RunMachine {
         let release = serving?.number ?? deploy?.release?.number ?? adopted?.number
         let previous =
             request.kind == .rollback || isBack && request.kind != .rollback
-            ? (request.kind == .rollback ? facts.history?.current?.number : deploy?.release?.number)
+            ? (request.kind == .rollback
+                ? facts.servedByMarks ?? facts.history?.current?.number : deploy?.release?.number)
             : facts.history?.current?.number ?? facts.wayBack?.number
         let built: BuiltImage? = if case .built(let image) = build.state { image } else { nil }
         return RunReport(

@@ -103,6 +103,35 @@ struct StoryTests {
         }
     }
 
+    @Test("goes back from another machine, whose state store knows nothing of the app")
+    func backFromElsewhere() async throws {
+        try await Workshop.open(.process) { workshop in
+            let fly = workshop.fly
+            let good = try await workshop.git("rev-parse", "HEAD")
+            let first = try await workshop.run("deploy", "production", "--commit", good, "--reason", "First deploy")
+            #expect(first.status == 0, "\(first.outcome.everything)")
+            let (configs, digests) = (try await Self.configs(fly), try await Self.digests(fly))
+            let better = try await workshop.commit("Greet better", ["message=welcome"])
+            let second = try await workshop.run("deploy", "production", "--commit", better, "--reason", "Better")
+            #expect(second.status == 0, "\(second.outcome.everything)")
+
+            let elsewhere = "sqlite:" + workshop.folder + "/elsewhere.sqlite"
+            let back = try await workshop.run("rollback", "production", "--reason", "At night", "--state", elsewhere)
+            #expect(back.status == 0, "\(back.outcome.everything)")
+            #expect(back.last["outcome"]?.string == "verified")
+            #expect(back.last["release"]?.integer == 1 && back.last["previous_release"]?.integer == 2)
+            #expect(back.last["warnings"]?.array?.first?.string?.contains("as the platform shows it") == true)
+            #expect(try await Self.configs(fly) == configs)
+            #expect(try await Self.digests(fly) == digests)
+            #expect(try await fly.visit(Workshop.app).text == "hello\n")
+            #expect(try await fly.leased(Workshop.app) == [])
+
+            let further = try await workshop.run("rollback", "production", "--reason", "More", "--state", elsewhere)
+            #expect(further.status == 12, "\(further.outcome.everything)")
+            #expect(further.message.contains("no earlier verified release"), "\(further.message)")
+        }
+    }
+
     /// Outside of its window refused, in an emergency done, and recorded.
     private func window(_ workshop: Workshop, _ commit: String) async throws {
         let formatter = DateFormatter()

@@ -70,6 +70,12 @@ package struct SimulatedFly: Sendable {
         wasEmpty = fleet.isEmpty
     }
 
+    /// Somebody else makes a machine.
+    package mutating func add(_ machine: FleetMachine) {
+        boxes[machine.id] = Box(
+            machine: machine, versions: [.init(instance: machine.instance, config: machine.config)])
+    }
+
     package var fleet: [FleetMachine] { boxes.values.map(\.machine).sorted { $0.id < $1.id } }
     package var available: Int { boxes.values.count { $0.machine.isManaged && $0.machine.isServing } }
 

@@ -100,7 +100,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [(72, "v72 is failed, not verified"), (99, "there is no v99")])
+    @Test(arguments: [(72, "v72 is failed, not verified"), (99, "there is no verified v99")])
     func `a rollback goes to nothing that was not verified`(_ number: Int, _ wanted: String) throws {
         var simulation = Simulation(
             Sample.request(.rollback, target: ReleaseNumber(number)), on: SimulatedFly(Sample.fleet(3)))
