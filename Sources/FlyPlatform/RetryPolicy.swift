@@ -7,6 +7,13 @@ package struct RetryPolicy: Hashable, Sendable {
     package var maxAttemptsOfSafeCalls = 5
     /// Attempts, the first included, of calls that are repeated only where they certainly did not happen.
     package var maxAttemptsOfMutations = 3
+    /// Attempts, the first included, of calls that the platform's rate limit refuses. Whoever else works on the app uses
+    /// the same limit: a run polls at nearly all of it, and leaves a call in eleven seconds or so to others.
+    package var maxAttemptsWhenLimited = 30
+    /// From the first attempt's start to the last one's, where the rate limit refuses and names no later time itself.
+    package var maxTimeLimited: Duration = .seconds(30)
+    /// The longest that is added to the platform's own delay, so that two clients of one rhythm do not meet for ever.
+    package var spreadWhenLimited: Duration = .milliseconds(500)
     package var firstBackoff: Duration = .milliseconds(250)
     package var maxBackoff: Duration = .seconds(8)
     /// From the first attempt's start to the last one's.
@@ -19,6 +26,7 @@ package struct RetryPolicy: Hashable, Sendable {
         var policy = RetryPolicy()
         policy.maxAttemptsOfSafeCalls = 1
         policy.maxAttemptsOfMutations = 1
+        policy.maxAttemptsWhenLimited = 1
         return policy
     }
 
@@ -60,11 +68,16 @@ package struct RetryPolicy: Hashable, Sendable {
                 true
             }
         let maxAttempts =
-            switch repetition {
-            case .safe: maxAttemptsOfSafeCalls
-            case .onlyIfUnprocessed: maxAttemptsOfMutations
+            switch (failure, repetition) {
+            case (.rateLimited, _): maxAttemptsWhenLimited
+            case (_, .safe): maxAttemptsOfSafeCalls
+            case (_, .onlyIfUnprocessed): maxAttemptsOfMutations
             }
         guard isRepeatable, attempt < maxAttempts else { return .giveUp }
+        if failure == .rateLimited, let retryAfter, retryAfter <= maxTimeLimited {
+            let delay = retryAfter + spreadWhenLimited * min(max(random, 0), 1)
+            return elapsed + delay <= maxTimeLimited + extraTime ? .repeatAfter(delay) : .giveUp
+        }
         let delay = max(retryAfter ?? .zero, backoff(afterAttempt: attempt, random: random))
         return elapsed + delay <= maxTotalTime + extraTime ? .repeatAfter(delay) : .giveUp
     }

@@ -12,8 +12,9 @@ import Testing
         let expected =
             switch (failure, repetition) {
             case (.permanent, _), (.transient, .onlyIfUnprocessed): 0
-            case (.transient, .safe), (.unprocessed, .safe), (.rateLimited, .safe): 4
-            case (.unprocessed, .onlyIfUnprocessed), (.rateLimited, .onlyIfUnprocessed): 2
+            case (.transient, .safe), (.unprocessed, .safe): 4
+            case (.unprocessed, .onlyIfUnprocessed): 2
+            case (.rateLimited, _): 29
             }
         var repeats = 0
         while case .repeatAfter = RetryPolicy().decision(
@@ -45,6 +46,18 @@ import Testing
         #expect(decide(.seconds(60), elapsed: .zero) == .repeatAfter(.seconds(60)))
         #expect(decide(.seconds(60), elapsed: .milliseconds(1)) == .giveUp)
         #expect(decide(.seconds(3600), elapsed: .zero) == .giveUp)
+    }
+
+    @Test func `a limit that others use up is waited for, not in their rhythm, for half a minute`() {
+        func decide(_ elapsed: Duration, random: Double) -> RetryPolicy.Decision {
+            RetryPolicy().decision(
+                after: .rateLimited, repetition: .onlyIfUnprocessed, attempt: 20, elapsed: elapsed,
+                retryAfter: .seconds(1), random: random)
+        }
+        #expect(decide(.zero, random: 0) == .repeatAfter(.seconds(1)))
+        #expect(decide(.zero, random: 0.5) == .repeatAfter(.milliseconds(1250)))
+        #expect(decide(.seconds(29), random: 0) == .repeatAfter(.seconds(1)))
+        #expect(decide(.seconds(29), random: 0.1) == .giveUp)
     }
 
     static let now = Timestamp("1994-11-06T08:49:27Z")!
