@@ -16,6 +16,12 @@ final class PostgresConnection {
     /// How long the server may stay silent before the connection counts as lost.
     private let patience: Duration
     private(set) var isLost = false
+    /// A statement with its arguments (`$1`…).
+    typealias Statement = (sql: String, values: [SQLValue])
+    /// Statements that go with the next one, in one round trip.
+    private var posted: [Statement] = []
+    /// What takes the answer to a statement that was posted, by its place among them.
+    private var takers: [Int: (PostgresResult) -> Void] = [:]
 
     init(_ url: PostgresURL, patience: Duration) throws(PostgresFailure) {
         let keywords = Array(url.parameters.keys)
@@ -78,8 +84,29 @@ final class PostgresConnection {
 
     // MARK: Statements
 
+    /// Leaves a statement until the next one is sent, before which it is executed; `take` gets its answer then.
+    func post(_ sql: String, _ values: [SQLValue] = [], _ take: ((PostgresResult) -> Void)? = nil) {
+        takers[posted.count] = take
+        posted.append((sql, values))
+    }
+
+    /// Sends what was posted and not sent yet.
+    func sendPosted() throws(PostgresFailure) {
+        if !posted.isEmpty { _ = try pipeline([]) }
+    }
+
+    /// Forgets what was posted and not sent.
+    func dropPosted() {
+        posted = []
+        takers = [:]
+    }
+
     /// One statement with its arguments (`$1`…) and its answer, both in the binary format.
     func run(_ sql: String, _ values: [SQLValue]) throws(PostgresFailure) -> PostgresResult {
+        if !posted.isEmpty {
+            guard let answer = try pipeline([(sql, values)]).last else { throw lost() }
+            return answer
+        }
         try send(sql, values)
         var answer: PostgresResult?
         var failure: PostgresFailure?
@@ -89,6 +116,29 @@ final class PostgresConnection {
         if let failure { throw failure }
         guard let answer else { throw lost() }
         return answer
+    }
+
+    /// One query whose rows are given to `body` in answers of one row each, as they come.
+    func stream(_ sql: String, _ values: [SQLValue], _ body: (PostgresResult) throws -> Void) throws {
+        try sendPosted()
+        try send(sql, values)
+        guard PQsetSingleRowMode(handle) == 1 else { throw lost() }
+        var failure: (any Error)?
+        var isComplete = false
+        // To the end also where the rows are of no use any more: the next statement waits for it.
+        while let result = try next() {
+            switch result.status {
+            case PGRES_SINGLE_TUPLE:
+                guard failure == nil else { continue }
+                do { try body(result) } catch { failure = error }
+            case PGRES_TUPLES_OK: isComplete = true
+            default:
+                let refused = refusal(result)
+                failure = failure ?? refused
+            }
+        }
+        if let failure { throw failure }
+        guard isComplete else { throw lost() }
     }
 
     /// Several statements without arguments in one round trip; returns the last one's answer.
@@ -104,8 +154,11 @@ final class PostgresConnection {
         return answer
     }
 
-    /// Several statements with arguments in one round trip; throws the first failure, after which none was executed.
-    func pipeline(_ statements: [(sql: String, values: [SQLValue])]) throws(PostgresFailure) -> [PostgresResult] {
+    /// Several statements with arguments in one round trip, behind what was posted; throws the first failure, after
+    /// which none was executed. Returns the answers to all of them, those posted included.
+    func pipeline(_ further: [Statement]) throws(PostgresFailure) -> [PostgresResult] {
+        let (statements, takers) = (posted + further, takers)
+        dropPosted()
         guard PQenterPipelineMode(handle) == 1 else { throw lost() }
         for statement in statements { try send(statement.sql, statement.values) }
         guard PQpipelineSync(handle) == 1 else { throw lost() }
@@ -128,6 +181,7 @@ final class PostgresConnection {
         }
         guard PQexitPipelineMode(handle) == 1 else { throw lost() }
         if let failure { throw failure }
+        for (index, take) in takers where index < answers.count { take(answers[index]) }
         return answers
     }
 

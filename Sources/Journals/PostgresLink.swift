@@ -49,9 +49,16 @@ final class PostgresLink: @unchecked Sendable {
                 if try wasCommitted(transaction, receipt: number, connection) { return value }
                 unsettled = nil
             }
-            let began = try connection.script(begin(subjects) + leaveReceipt(number) + "SELECT txid_current()")
+            // All this goes with the first statement of the body, in one round trip.
+            connection.post("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            prepare(connection, subjects)
+            leaveReceipt(number, connection)
+            var transaction: Int64?
+            connection.post("SELECT txid_current()") { transaction = $0.integer }
             let value = try body(connection)
-            if let transaction = began?.text.flatMap({ Int64($0) }) { unsettled = (transaction, value) }
+            // Before the commit is sent, for it is to be known what became of it.
+            if transaction == nil { try connection.sendPosted() }
+            if let transaction { unsettled = (transaction, value) }
             try commit(connection)
             return value
         }
@@ -60,7 +67,8 @@ final class PostgresLink: @unchecked Sendable {
     /// Runs `body` on one consistent view.
     func read<Value>(_ body: (PostgresConnection) throws -> Value) throws -> Value {
         try patiently { connection in
-            try connection.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " + settings)
+            connection.post("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            prepare(connection, [])
             let value = try body(connection)
             try commit(connection)
             return value
@@ -71,13 +79,11 @@ final class PostgresLink: @unchecked Sendable {
     /// returns; nil where it failed, which may have happened after all.
     func writeAtOnce(_ subjects: [SQLSubject], _ sql: String, _ arguments: [(any SQLConvertible)?]) -> Int? {
         guard let connection, !connection.isLost, !isClosed else { return nil }
-        var statements: [(sql: String, values: [SQLValue])] = [("BEGIN", [])]
-        statements += settingsOneByOne
-        statements += lockKeys(subjects).map { ("SELECT pg_advisory_xact_lock($1)", [.integer($0)]) }
-        statements.append((PostgresSession.numbered(sql), arguments.map { $0?.sqlValue ?? .null }))
-        statements.append(("COMMIT", []))
+        connection.post("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        prepare(connection, subjects)
+        connection.post(PostgresSession.numbered(sql), PostgresSession.values(arguments))
         do {
-            let answers = try connection.pipeline(statements)
+            let answers = try connection.pipeline([("COMMIT", [])])
             guard answers.last?.tag == "COMMIT" else { return nil }
             return answers.dropLast().last?.changes
         } catch {
@@ -87,20 +93,24 @@ final class PostgresLink: @unchecked Sendable {
     }
 
     private func commit(_ connection: PostgresConnection) throws {
-        let answer = try connection.script("COMMIT")
+        let answer = try connection.run("COMMIT", [])
         // A transaction that failed before answers so, and nothing of it is there.
-        guard answer?.tag == "COMMIT" else {
+        guard answer.tag == "COMMIT" else {
             throw PostgresFailure(kind: .refused(state: "40001"), message: "the transaction was rolled back")
         }
     }
 
     /// What a transaction says of itself to whoever asks later. The receipts of those who wrote last a day ago, and
     /// will hardly ask, go with the first one.
-    private func leaveReceipt(_ number: Int64) -> String {
-        let old = "SELECT writer FROM receipt WHERE written_at < now() - interval '1 day' FOR UPDATE SKIP LOCKED"
-        return (number == 1 ? "DELETE FROM receipt WHERE writer IN (\(old)); " : "")
-            + "INSERT INTO receipt (writer, number, written_at) VALUES ('\(writer)', \(number), now()) "
-            + "ON CONFLICT (writer) DO UPDATE SET number = EXCLUDED.number, written_at = EXCLUDED.written_at; "
+    private func leaveReceipt(_ number: Int64, _ connection: PostgresConnection) {
+        if number == 1 {
+            let old = "SELECT writer FROM receipt WHERE written_at < now() - interval '1 day' FOR UPDATE SKIP LOCKED"
+            connection.post("DELETE FROM receipt WHERE writer IN (\(old))")
+        }
+        connection.post(
+            "INSERT INTO receipt (writer, number, written_at) VALUES ($1, $2, now()) "
+                + "ON CONFLICT (writer) DO UPDATE SET number = EXCLUDED.number, written_at = EXCLUDED.written_at",
+            [.text(writer), .integer(number)])
     }
 
     /// What became of a transaction whose commit nobody answered. Its number alone does not tell: a server that crashed
@@ -164,6 +174,7 @@ final class PostgresLink: @unchecked Sendable {
     }
 
     private func rollBack(_ connection: PostgresConnection) {
+        connection.dropPosted()
         if !connection.isLost, connection.isInTransaction {
             // A connection that can't even roll back is given up, and with it its transaction.
             if (try? connection.script("ROLLBACK")) == nil { self.connection = nil }
@@ -185,18 +196,10 @@ final class PostgresLink: @unchecked Sendable {
         ]
     }
 
-    private var settings: String {
-        values.map { "SET LOCAL \($0.name) = '\($0.value)'; " }.joined()
-    }
-
-    private var settingsOneByOne: [(sql: String, values: [SQLValue])] {
+    private func prepare(_ connection: PostgresConnection, _ subjects: [SQLSubject]) {
         let calls = values.map { "set_config('\($0.name)', '\($0.value)', true)" }
-        return [("SELECT " + calls.joined(separator: ", "), [])]
-    }
-
-    private func begin(_ subjects: [SQLSubject]) -> String {
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + settings
-            + lockKeys(subjects).map { "SELECT pg_advisory_xact_lock(\($0)); " }.joined()
+        connection.post("SELECT " + calls.joined(separator: ", "))
+        for key in lockKeys(subjects) { connection.post("SELECT pg_advisory_xact_lock($1)", [.integer(key)]) }
     }
 
     /// The locks of some subjects, always in the same order, so that nobody waits for one who waits for him.
@@ -214,9 +217,12 @@ final class PostgresLink: @unchecked Sendable {
     /// Runs `body` under the lock of those who make or change tables.
     func migrate<Value>(_ body: (PostgresConnection) throws -> Value) throws -> Value {
         try patiently { connection in
-            try connection.script(
-                "BEGIN; \(settings)SET LOCAL statement_timeout = 0;"
-                    + " SELECT pg_advisory_xact_lock(\(PostgresLink.lockKey("schema")))")
+            connection.post("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            prepare(connection, [])
+            connection.post("SET LOCAL statement_timeout = 0")
+            connection.post("SELECT pg_advisory_xact_lock($1)", [.integer(PostgresLink.lockKey("schema"))])
+            // What follows is sent otherwise.
+            try connection.sendPosted()
             let value = try body(connection)
             try commit(connection)
             return value

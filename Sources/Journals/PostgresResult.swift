@@ -30,6 +30,14 @@ final class PostgresResult {
     /// The first column of the first row, which a statement without arguments answers as text.
     var text: String? { PQntuples(handle) > 0 ? PQgetvalue(handle, 0, 0).map { String(cString: $0) } : nil }
 
+    /// The same as a number, of a statement that is answered in the binary format.
+    var integer: Int64? {
+        guard PQntuples(handle) > 0, PQgetlength(handle, 0, 0) == 8 else { return nil }
+        return PQgetvalue(handle, 0, 0).map {
+            Int64(bigEndian: UnsafeRawPointer($0).loadUnaligned(as: Int64.self))
+        }
+    }
+
     /// The server's numbers of the types we use (pg_type.dat).
     enum TypeNumber {
         static let data: Oid = 17
@@ -38,23 +46,32 @@ final class PostgresResult {
         static let text: Oid = 25
     }
 
-    /// The rows of an answer in the binary format.
-    func forEachRow(_ place: String, _ body: (SQLRow) throws -> Void) throws {
-        let width = PQnfields(handle)
-        var columns: [String: Int] = [:]
+    /// What the answer's columns are called and hold.
+    struct Columns {
+        var names: [String] = []
         var types: [Oid] = []
-        for index in 0..<width {
-            columns[String(cString: PQfname(handle, index))] = Int(index)
-            types.append(PQftype(handle, index))
+    }
+
+    var columns: Columns {
+        var columns = Columns()
+        for index in 0..<PQnfields(handle) {
+            columns.names.append(String(cString: PQfname(handle, index)))
+            columns.types.append(PQftype(handle, index))
         }
-        let height = PQntuples(handle)
-        for row in 0..<height {
+        return columns
+    }
+
+    /// The rows of an answer in the binary format.
+    ///
+    /// - Parameter columns: this answer's.
+    func forEachRow(_ columns: Columns, _ place: String, _ body: (SQLRow) throws -> Void) throws {
+        for row in 0..<PQntuples(handle) {
             var values: [SQLValue] = []
-            values.reserveCapacity(Int(width))
-            for column in 0..<width {
-                values.append(try value(row, column, types[Int(column)], place))
+            values.reserveCapacity(columns.types.count)
+            for (column, type) in columns.types.enumerated() {
+                values.append(try value(row, Int32(column), type, place))
             }
-            try body(SQLRow(columns: columns, values: values, place: place))
+            try body(SQLRow(columns: columns.names, values: values, place: place))
         }
     }
 

@@ -14,7 +14,17 @@ struct PostgresSession: SQLSession {
     func forEachRow(
         _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
     ) throws {
-        try answer(sql, arguments).forEachRow(place, body)
+        let answer = try answer(sql, arguments)
+        try answer.forEachRow(answer.columns, place, body)
+    }
+
+    func stream(_ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void) throws {
+        var columns: PostgresResult.Columns?
+        try connection.stream(PostgresSession.numbered(sql), PostgresSession.values(arguments)) { answer in
+            let known = columns ?? answer.columns
+            columns = known
+            try answer.forEachRow(known, place, body)
+        }
     }
 
     @discardableResult
@@ -22,12 +32,20 @@ struct PostgresSession: SQLSession {
         try answer(sql, arguments).changes
     }
 
+    func post(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws {
+        connection.post(PostgresSession.numbered(sql), PostgresSession.values(arguments))
+    }
+
     func announce(_ app: AppName) throws {
-        try execute("SELECT pg_notify(?, ?)", [PostgresSession.channel, app.rawValue])
+        try post("SELECT pg_notify(?, ?)", [PostgresSession.channel, app.rawValue])
     }
 
     private func answer(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws(PostgresFailure) -> PostgresResult {
-        try connection.run(PostgresSession.numbered(sql), arguments.map { $0?.sqlValue ?? .null })
+        try connection.run(PostgresSession.numbered(sql), PostgresSession.values(arguments))
+    }
+
+    static func values(_ arguments: [(any SQLConvertible)?]) -> [SQLValue] {
+        arguments.map { $0?.sqlValue ?? .null }
     }
 
     /// The statement with `$1`, `$2`… where `?` stands; no statement of ours has a `?` in a text.

@@ -49,13 +49,14 @@ extension Int64: SQLConvertible {}
 
 /// A row of an answer. A value of the wrong kind, which only a damaged store has, is an error and not a crash.
 package struct SQLRow: Sendable {
-    /// Where each column stands.
-    let columns: [String: Int]
+    /// The columns' names, in the order of the values: few, and short, so that looking for one takes no table.
+    let columns: [String]
     let values: [SQLValue]
     let place: String
 
     func optional<Value: SQLConvertible>(_ name: String, as type: Value.Type = Value.self) throws -> Value? {
-        guard let index = columns[name] else {
+        // The last one of a name that is there twice, as of joined tables.
+        guard let index = columns.lastIndex(of: name) else {
             throw StateError(.corrupt, store: place, detail: "the column \(name) is missing")
         }
         if values[index] == .null { return nil }
@@ -103,9 +104,16 @@ package protocol SQLSession {
         _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
     ) throws
 
+    /// The same of a query with so many rows that they are worked on while further ones are on their way.
+    func stream(_ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void) throws
+
     /// Executes one statement; returns how many rows it changed.
     @discardableResult
     func execute(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> Int
+
+    /// Executes one statement whose answer nobody waits for: it goes along with the next one, or with the commit, and
+    /// that is where it fails.
+    func post(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws
 
     /// Wakes those who wait for the app, once the transaction is committed; nothing where they see commits themselves.
     func announce(_ app: AppName) throws

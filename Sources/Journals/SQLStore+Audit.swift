@@ -60,7 +60,7 @@ extension SQLStore {
         try advance(session, chain)
         // Kept with the runs as well, where whoever removes records from the chain does not think of it.
         for (run, count) in counts.sorted(by: { $0.key < $1.key }) {
-            try session.execute(
+            try session.post(
                 "UPDATE run SET audit_records = audit_records + CAST(? AS BIGINT) WHERE id = ?",
                 [count, run.rawValue])
         }
@@ -239,20 +239,20 @@ extension SQLStore {
     // MARK: Rows
 
     private func insert(_ session: any SQLSession, _ chain: StoredChain) throws {
-        try session.execute(
+        try session.post(
             "INSERT INTO audit_chain (id, is_own, head_sequence, head_checksum) VALUES (?, ?, ?, ?)",
             [chain.id, chain.isOwn ? 1 : 0, chain.sequence, chain.checksum])
     }
 
     private func advance(_ session: any SQLSession, _ chain: StoredChain) throws {
-        try session.execute(
+        try session.post(
             "UPDATE audit_chain SET head_sequence = ?, head_checksum = ? WHERE id = ?",
             [chain.sequence, chain.checksum, chain.id])
     }
 
     private func insert(_ session: any SQLSession, _ rows: [AuditChain.Row]) throws {
         let places = rows.map { _ in "(?, ?, ?, ?, ?, ?, ?, ?, ?)" }.joined(separator: ", ")
-        try session.execute(
+        try session.post(
             """
             INSERT INTO audit (chain, sequence, at, kind, pipeline, app, run, document, checksum) VALUES \(places)
             """,

@@ -53,10 +53,10 @@ extension SQLStore {
                 throw error(.sequenceConflict(expected: entry.sequence - 1, found: head.sequence))
             }
             let checksum = JournalChain.checksum(of: entry, after: head.checksum)
-            try session.execute(
+            try session.post(
                 "INSERT INTO entry (run, sequence, kind, payload, at, checksum) VALUES (?, ?, ?, ?, ?, ?)",
                 [run.rawValue, entry.sequence, entry.kind, entry.payload, entry.at.milliseconds, checksum])
-            try session.execute(
+            try session.post(
                 "UPDATE run SET head_sequence = ?, head_checksum = ? WHERE id = ?",
                 [entry.sequence, checksum, run.rawValue])
             try seal(audit, session)
@@ -196,7 +196,7 @@ extension SQLStore {
         // Damage of the last entry is a torn tail, so each waits until it is known whether another follows.
         var waiting: JournalChain.Row?
         do {
-            try session.forEachRow(
+            try session.stream(
                 "SELECT sequence, kind, payload, at, checksum FROM entry WHERE run = ? ORDER BY sequence",
                 [run.rawValue]
             ) { row in

@@ -15,9 +15,8 @@ struct SQLiteSession: SQLSession {
         _ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void
     ) throws {
         let statement = try database.cachedStatement(sql: sql)
-        var columns: [String: Int] = [:]
-        for (index, name) in statement.columnNames.enumerated() { columns[name] = index }
-        let count = statement.columnNames.count
+        let columns = statement.columnNames
+        let count = columns.count
         let cursor = try Row.fetchCursor(statement, arguments: SQLiteSession.arguments(arguments))
         while let row = try cursor.next() {
             var values: [SQLValue] = []
@@ -41,6 +40,15 @@ struct SQLiteSession: SQLSession {
     func execute(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws -> Int {
         try database.cachedStatement(sql: sql).execute(arguments: SQLiteSession.arguments(arguments))
         return database.changesCount
+    }
+
+    /// Nothing is on its way here.
+    func stream(_ sql: String, _ arguments: [(any SQLConvertible)?], _ body: (SQLRow) throws -> Void) throws {
+        try forEachRow(sql, arguments, body)
+    }
+
+    func post(_ sql: String, _ arguments: [(any SQLConvertible)?]) throws {
+        try execute(sql, arguments)
     }
 
     /// Other connections see commits by the file's data version.

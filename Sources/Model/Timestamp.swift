@@ -118,7 +118,13 @@ extension Timestamp: CustomStringConvertible {
 
     /// Reads RFC 3339 with any offset; nil where the text is not a time. Digits past the millisecond are dropped.
     package init?(_ text: String) {
-        let bytes = Array(text.utf8)
+        var text = text
+        guard let time = text.withUTF8({ Timestamp(utf8: UnsafeRawBufferPointer($0)) }) else { return nil }
+        self = time
+    }
+
+    /// Reads the bytes of such a text.
+    package init?(utf8 bytes: UnsafeRawBufferPointer) {
         func number(_ start: Int, _ count: Int) -> Int? {
             guard start + count <= bytes.count else { return nil }
             var value = 0

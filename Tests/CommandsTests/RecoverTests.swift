@@ -103,7 +103,7 @@ struct RecoverTests {
                         WHERE run = '\(id)' AND sequence = 3
                         """), "checksum"
                 ),
-                (illegal, "can't be replayed"),
+                (illegal, "can't follow those before it"),
             ]
             for (path, words) in cases {
                 let recovery = try await workshop.start(

@@ -109,7 +109,40 @@ import Testing
                 run.request, from: try run.snapshot(half), payloads: Array(payloads.dropFirst(half)))
             #expect(quick == nil)
         }
-        await #expect(throws: IllegalEvent.self) { try await RunReplay.machine(run.request, payloads: illegal) }
-        await #expect(throws: DecodingError.self) { try await RunReplay.machine(run.request, payloads: unreadable) }
+        for payloads in [illegal, unreadable] {
+            let error = await #expect(throws: RunReplay.BadEvent.self) {
+                try await RunReplay.machine(run.request, payloads: payloads)
+            }
+            #expect(error?.index == run.payloads.count)
+            switch error?.reason {
+            case .illegal: #expect(payloads == illegal)
+            case .unreadable: #expect(payloads == unreadable)
+            case nil: break
+            }
+        }
+    }
+
+    @Test func `the entry that can't be read is the one named, wherever it stands`() async throws {
+        let run = try RunReplayTests.play()[0]
+        // Answers that nobody waits for any more change nothing.
+        let late = RunEvent(
+            at: run.events[run.events.count - 1].at, kind: .answered(action: ActionID(1), answer: .woke))
+        let wakes = Array(repeating: try RunReplayTests.encode(late), count: 1200)
+        let two = wakes[1] + Data(",".utf8) + wakes[2]
+        for bad in [Data(), Data("{}".utf8), Data([0xFF, 0x00]), two, Data("[".utf8), wakes[7].dropLast()] {
+            for index in [0, 1, 511, 512, 1199] {
+                // One more that is not of the plain form, so that several are decoded in one go.
+                var payloads = wakes
+                payloads[510] = Data(" ".utf8) + wakes[510]
+                payloads[index] = bad
+                // The first event of a run is not an answer, and so the replay would stop there for its own reason.
+                if index > 0 { payloads.insert(contentsOf: run.payloads, at: 0) }
+                let place = index > 0 ? run.payloads.count + index : 0
+                let error = await #expect(throws: RunReplay.BadEvent.self) {
+                    try await RunReplay.machine(run.request, payloads: payloads)
+                }
+                #expect(error?.index == place)
+            }
+        }
     }
 }

@@ -156,13 +156,22 @@ package actor LiveJournal: JournalPort {
             return Replayed(
                 machine: machine, lastSequence: replay.lastSequence, snapshotSequence: snapshot.sequence,
                 applied: payloads.count)
-        } catch let error as IllegalEvent {
-            throw AirbossError(
-                .unavailable, "the journal of run \(run) can't be replayed: \(error); nothing was changed",
-                hint: "it was written by another version, or is damaged; \(byPlatform)")
+        } catch let error as RunReplay.BadEvent {
+            let entry = "entry \(replay.entries[error.index].sequence) in the journal of run \(run)"
+            switch error.reason {
+            case .illegal(let reason):
+                throw AirbossError(
+                    .unavailable, "\(entry) can't follow those before it: \(reason); nothing was changed",
+                    hint: "it was written by another version, or is damaged; \(byPlatform)")
+            case .unreadable(let reason):
+                throw AirbossError(
+                    .unavailable, "\(entry) can't be read: \(place(of: reason)); nothing was changed", hint: byPlatform)
+            }
         } catch let error as DecodingError {
             throw AirbossError(
-                .unavailable, "an entry in the journal of run \(run) can't be read: \(LiveJournal.place(of: error))",
+                .unavailable,
+                "entry 1 in the journal of run \(run), what the run was asked to do, can't be read:"
+                    + " \(place(of: error)); nothing was changed",
                 hint: byPlatform)
         }
     }
