@@ -37,9 +37,7 @@ final class PostgresConnection {
             let says = url.redact(String(cString: PQerrorMessage(opened)))
             let needsPassword = PQconnectionNeedsPassword(opened) == 1
             PQfinish(opened)
-            throw PostgresFailure(
-                kind: .connecting(isFinal: needsPassword || PostgresConnection.isFinal(says)),
-                message: needsPassword ? "the server asks for a password and the URL has none" : says)
+            throw PostgresFailure.connecting(says, needsPassword: needsPassword)
         }
         handle = opened
         self.url = url
@@ -52,13 +50,6 @@ final class PostgresConnection {
 
     deinit {
         PQfinish(handle)
-    }
-
-    /// libpq does not tell the error code of a failed connection, only its text; this only decides whether trying again
-    /// for some seconds has any sense.
-    private static func isFinal(_ message: String) -> Bool {
-        ["password", "authentication", "pg_hba", "does not exist", "permission", "not found", "certificate", "invalid"]
-            .contains { message.contains($0) }
     }
 
     /// Whether a transaction is open or failed.

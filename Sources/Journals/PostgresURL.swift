@@ -62,9 +62,12 @@ struct PostgresURL: Sendable {
         return String(text[scheme.upperBound..<at])
     }
 
-    /// A message of libpq or the server in one line, without user and password.
+    /// A message of libpq or the server in one line, without user and password. What is in it twice, once of each
+    /// attempt to connect, stands in it once.
     func redact(_ message: String) -> String {
-        var text = message
+        var lines: [Substring] = []
+        for line in message.split(whereSeparator: \.isNewline) where !lines.contains(line) { lines.append(line) }
+        var text = lines.joined(separator: " ")
         for secret in secrets where !secret.isEmpty {
             text = text.replacing(secret, with: "…")
         }

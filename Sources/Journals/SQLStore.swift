@@ -82,6 +82,8 @@ extension SQLStore {
     /// Throws `fenced` where the app is not this run's any more, or under another token.
     func check(_ session: any SQLSession, _ fence: Fence?) throws {
         guard let fence else { return }
+        let held = try session.row("SELECT run, fence FROM hold WHERE app = ?", [fence.app.rawValue])
+        if let held, try held.name("run") == fence.run, try held.required("fence") == fence.token { return }
         let found = try hold(session, fence.app)
         guard found?.run == fence.run, found?.fence == fence.token else {
             throw error(

@@ -11,7 +11,8 @@ package struct StateError: Error, Hashable, Sendable {
         case readOnly
         /// Written by a later Airboss; the numbers are schema versions.
         case newerVersion(found: Int, supported: Int)
-        /// Written by an earlier Airboss and only to be looked at; the numbers are schema versions.
+        /// Written by an earlier Airboss and only to be looked at; the numbers are schema versions, 0 where nothing is
+        /// there yet.
         case olderVersion(found: Int, supported: Int)
         /// A URL with a scheme no store has.
         case unknownKind
@@ -20,6 +21,8 @@ package struct StateError: Error, Hashable, Sendable {
         case corrupt
         case diskFull
         case cannotOpen
+        /// A server that is not shown to be the one that was named.
+        case untrustedServer
         case sequenceConflict(expected: Int64, found: Int64)
         case alreadyClosed(outcome: String)
         /// The app was taken from the run that wanted to write; who has it now, nil where nobody has.
@@ -55,10 +58,14 @@ extension StateError: CustomStringConvertible {
         let because = detail.isEmpty ? "" : ": " + detail
         return switch code {
         case .locked: "The state store \(store) is locked by another process" + because
-        case .readOnly: "The state store \(store) cannot be written" + because
+        case .readOnly:
+            isServer
+                ? "The state store \(store) may not be used like this by the URL's user" + because
+                : "The state store \(store) cannot be written" + because
         case .newerVersion(let found, let supported):
             "The state store \(store) was written by a later Airboss"
                 + " (its schema is \(found), this one knows up to \(supported))"
+        case .olderVersion(found: 0, _): "There is no Airboss state store at \(store) yet"
         case .olderVersion(let found, let supported):
             "The state store \(store) was written by an earlier Airboss"
                 + " (its schema is \(found), this one needs \(supported))"
@@ -67,6 +74,7 @@ extension StateError: CustomStringConvertible {
         case .corrupt: "The state store \(store) is damaged" + because
         case .diskFull: "There is no room left for the state store \(store)" + because
         case .cannotOpen: "The state store \(store) cannot be opened" + because
+        case .untrustedServer: "The server of the state store \(store) is not shown to be the one named" + because
         case .sequenceConflict(let expected, let found):
             "Somebody else wrote to this run's journal: it ends at entry \(found), not \(expected)"
         case .alreadyClosed(let outcome):
@@ -100,9 +108,12 @@ extension StateError: CustomStringConvertible {
         case .locked: "Wait for the other process to finish, or end it, and run the command again."
         case .readOnly:
             isServer
-                ? "Grant the user of the URL what its message names, or name another store with --state."
+                ? "Grant the user USAGE on the schema airboss, and SELECT, INSERT, UPDATE and DELETE on its tables (and"
+                    + " CREATE on the database, where the store is still to be made), let the URL name the primary"
+                    + " server where it names a standby, or name another store with --state."
                 : "Give this user permission to write the file and its folder, or name another store with --state."
         case .newerVersion: "Use the Airboss that wrote it, or a later one; nothing was changed."
+        case .olderVersion(found: 0, _): "Make it with airboss state migrate or a first deploy; nothing was changed."
         case .olderVersion: "Bring it up to date with airboss state migrate; nothing was changed."
         case .unknownKind: "Use sqlite:PATH or postgres://USER@HOST/DATABASE."
         case .notOurs:
@@ -121,6 +132,9 @@ extension StateError: CustomStringConvertible {
                 ? "Check that the server runs and that the URL's host, database, user and password are right, or name"
                     + " another store with --state."
                 : "Check that the path is a file in a folder this user may write, or name another with --state."
+        case .untrustedServer:
+            "Nothing was changed. Let the URL name the host that the server's certificate names, and the file of the"
+                + " authority that issued it as sslrootcert=FILE."
         case .sequenceConflict: "Another process works on the same run; let it finish."
         case .fenced(let holder):
             "It was silent for too long and somebody else went on; nothing more of it was recorded."
@@ -141,8 +155,8 @@ extension StateError: CustomStringConvertible {
             switch code {
             case .sequenceConflict, .fenced, .active: .busy
             case .unknownRun, .ambiguousRun, .unknownRelease, .unknownKind: .usage
-            case .locked, .readOnly, .newerVersion, .olderVersion, .notOurs, .corrupt, .diskFull,
-                .cannotOpen:
+            case .locked, .readOnly, .newerVersion, .olderVersion, .notOurs, .corrupt, .diskFull, .cannotOpen,
+                .untrustedServer:
                 .unavailable
             case .alreadyClosed, .unknownNotice, .conflict, .failed: .unavailable
             }

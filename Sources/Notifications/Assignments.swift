@@ -82,21 +82,40 @@ enum Assignments {
 
     // MARK: Names
 
-    private static let certain = [
+    private static let certain: [[UInt8]] = [
         "password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "servicekey", "signingkey",
         "encryptionkey", "masterkey", "authkey", "deploykey", "sharedkey", "credential", "authorization", "accesstoken",
         "authtoken", "refreshtoken", "apitoken", "bottoken", "bearer", "clientsecret", "connectionstring", "cookie",
         "anonkey", "rolekey", "sessionid",
-    ]
-    private static let likely = ["token", "pwd", "pass", "key", "auth", "dsn", "salt", "otp", "nonce", "signature"]
+    ].map { Array($0.utf8) }
+    private static let likely: [[UInt8]] = [
+        "token", "pwd", "pass", "key", "auth", "dsn", "salt", "otp", "nonce", "signature",
+    ].map { Array($0.utf8) }
 
-    private static func plain(_ name: some StringProtocol) -> String {
-        name.lowercased().filter { $0 != "_" && $0 != "-" }
+    /// A name's letters and digits, which are ASCII, in lower case. They are compared as bytes, for every word of every
+    /// text is, and looking for characters takes far longer.
+    private static func plain(_ name: some StringProtocol) -> [UInt8] {
+        name.utf8.compactMap { byte in
+            switch byte {
+            case UInt8(ascii: "_"), UInt8(ascii: "-"): nil
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte | 0x20
+            default: byte
+            }
+        }
+    }
+
+    private static func isCertain(_ plain: [UInt8]) -> Bool {
+        certain.contains { word in
+            guard plain.count >= word.count else { return false }
+            return (0...plain.count - word.count).contains { start in
+                plain[start] == word[0] && plain[start...].starts(with: word)
+            }
+        }
     }
 
     private static func isOfInterest(_ name: Substring) -> Bool {
         let plain = plain(name)
-        return certain.contains { plain.contains($0) } || likely.contains { plain.hasSuffix($0) }
+        return isCertain(plain) || likely.contains { plain.suffix($0.count).elementsEqual($0) }
     }
 
     /// How much it takes depends on how sure the name and the way of writing are.
@@ -109,7 +128,7 @@ enum Assignments {
         if ["true", "false", "null", "nil", "none", "yes", "no", "undefined"].contains(bare) { return false }
         // The URL net has been over it; what is left of a URL tells where, not how to get in.
         if value.contains("://") { return false }
-        let isCertain = certain.contains { plain(name).contains($0) }
+        let isCertain = isCertain(plain(name))
         if isCertain, separator == "=" || isQuoted { return true }
         if separator == "=", !isCertain { return looksSecret(value, atLeast: 6) }
         // In prose a colon, or a space after an option, is often just that: "rotate secret: see the wiki".

@@ -109,6 +109,8 @@ package enum Redactor {
 
     /// The password in `scheme://user:password@host`, whatever it contains, and the tail of webhook addresses.
     private static func urls(_ word: Substring) -> String {
+        // Each of them has one, and most words have none.
+        guard word.utf8.contains(UInt8(ascii: "/")) else { return String(word) }
         var text = String(word)
         for webhook in webhooks {
             guard let range = text.firstRange(of: webhook) else { continue }

@@ -78,6 +78,55 @@ struct BadStateTests {
         #expect(try await workshop.standing() == before)
     }
 
+    @Test("in PostgreSQL", .enabled(if: DatabaseServer.canRun))
+    func inPostgres() async throws {
+        let workshop = try #require(Workshop.current)
+        try await DatabaseServer.open { server in
+            let good = try await server.makeDatabase("good")
+            let copied = try await workshop.airboss(
+                "state", "copy", "sqlite:\(workshop.folder)/state.sqlite", good)
+            #expect(copied.status == 0, "\(copied.everything)")
+            try await server.script("CREATE ROLE reader LOGIN", in: "good")
+            let cases: [(what: String, sql: String, user: String, names: [String])] = [
+                ("newer", "UPDATE airboss.store SET version = 99", "airboss", ["later Airboss", "99"]),
+                (
+                    "foreign", "DROP SCHEMA airboss CASCADE; CREATE SCHEMA airboss; CREATE TABLE airboss.run (id int)",
+                    "airboss", ["not an Airboss state store"]
+                ),
+                ("tables_gone", "DROP TABLE airboss.hold", "airboss", ["damaged", "hold"]),
+                (
+                    "read_only",
+                    "GRANT USAGE ON SCHEMA airboss TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA airboss TO reader",
+                    "reader", ["may not be used like this", "permission denied"]
+                ),
+            ]
+            for (what, sql, user, names) in cases {
+                _ = try await server.makeDatabase(what, like: "good")
+                try await server.script(sql, in: what)
+                let count = "query_to_xml('SELECT count(*) AS n FROM airboss.' || relname, false, true, '')"
+                let tables = """
+                    SELECT relname, (xpath('/row/n/text()', \(count)))[1] FROM pg_class
+                    WHERE relkind = 'r' AND relnamespace = 'airboss'::regnamespace ORDER BY 1
+                    """
+                let before = try await server.script(tables, in: what)
+                try await BadInput(
+                    what, 69, names: names + ["postgres:///\(what)"],
+                    environment: ["AIRBOSS_STATE": server.url(what, user: user)],
+                    arguments: ["deploy", "production", "--reason", "Try"]
+                ).check()
+                #expect(try await server.script(tables, in: what) == before)
+            }
+        }
+        for (what, url) in [
+            ("unreachable", "postgres://ana:s3cr3t@127.0.0.1:1/airboss"),
+            ("no-host", "postgres://ana:s3cr3t@no.such.host.invalid/airboss"),
+        ] {
+            let outcome = try await workshop.airboss("recover", "production", "--state", url)
+            #expect(outcome.status == 69 && outcome.errors.contains("cannot be opened"), "\(what): \(outcome.errors)")
+            #expect(!outcome.everything.contains("s3cr3t") && !outcome.everything.contains("ana"), "\(what)")
+        }
+    }
+
     @Test("of an unknown kind, without showing its password")
     func unknownKind() async throws {
         let workshop = try #require(Workshop.current)

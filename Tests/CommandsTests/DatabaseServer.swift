@@ -3,6 +3,7 @@
 
 import Foundation
 import Glibc
+import Testing
 
 /// A PostgreSQL server of Debian's package on a socket in a folder of its own, that can be stopped and killed.
 final class DatabaseServer: Sendable {
@@ -71,7 +72,29 @@ final class DatabaseServer: Sendable {
     }
 
     /// The URL of the store.
-    var url: String { "postgres:///postgres?host=\(folder)&user=airboss" }
+    var url: String { url("postgres") }
+
+    /// The URL of a database, by which a user reaches it.
+    func url(_ database: String, user: String = "airboss") -> String {
+        "postgres:///\(database)?host=\(folder)&user=\(user)"
+    }
+
+    /// Makes a database, empty or like another, to which nobody is connected; returns its URL.
+    func makeDatabase(_ name: String, like template: String = "template0") async throws -> String {
+        try await script("CREATE DATABASE \"\(name)\" TEMPLATE \"\(template)\"", in: "template1")
+        return url(name)
+    }
+
+    /// Executes statements in a database; returns what they answer, values separated by `|`.
+    @discardableResult
+    func script(_ sql: String, in database: String) async throws -> String {
+        let program = try #require(DatabaseServer.programs) + "/psql"
+        let outcome = try await RunningProgram.run([
+            program, "-AtXq", "-v", "ON_ERROR_STOP=1", "-c", sql, url(database),
+        ])
+        guard outcome.status == 0 else { throw Trouble("psql: \(outcome.everything)") }
+        return outcome.output
+    }
 
     /// Sends the server and every process of it a signal.
     func send(_ signal: Int32) throws {

@@ -97,24 +97,50 @@ struct LiveJournalTests {
         }
     }
 
-    @Test("an illegal or unreadable event before or after the snapshot is an error that says so")
-    func illegal() async throws {
-        let folder = try TemporaryFolder()
-        let written = try await write("sqlite:\(folder.path)/state.sqlite", events: 20, every: 5)
-        let store = written.store
-        for payload in [
+    /// Events that are bad in themselves or can't follow, and what is said of them.
+    static let badEvents = [
+        (
             "{\"at\":\"2026-11-23T12:00:00Z\",\"kind\":{\"answered\":{\"action\":9999,\"answer\":{\"woke\":{}}}}}",
-            "{}",
-        ] {
-            let last = try await store.events(written.record.header.run).lastSequence
-            try await store.append(
-                run: written.record.header.run, expectedSequence: last, kind: "answered", payload: Data(payload.utf8),
-                at: Sample.start)
-            for build in [nil, LiveJournalTests.build] {
-                let error = await #expect(throws: AirbossError.self) {
-                    try await LiveJournal.read(written.record, from: store, build: build)
-                }
-                #expect(error?.code == .unavailable && error?.hint.contains("--from-platform") == true)
+            "can't follow those before it"
+        ),
+        ("{}", "can't be read: “at” is missing"),
+        ("{\"at\":\"x\",\"kind\":{\"started\":{}}}", "can't be read: at at"),
+        ("\u{0}", "can't be read: it is no JSON of ours"),
+    ]
+
+    private func checkBad(_ url: String, _ payload: String, _ words: String) async throws {
+        let written = try await write(url, events: 20, every: 5)
+        let run = written.record.header.run
+        // Another one behind it, and one of a form that is read otherwise than most before it.
+        for text in [payload, " {\"at\":\"2026-11-23T12:00:00Z\",\"kind\":{\"resumed\":{}}}"] {
+            let last = try await written.store.events(run).lastSequence
+            try await written.store.append(
+                run: run, expectedSequence: last, kind: "answered", payload: Data(text.utf8), at: Sample.start)
+        }
+        for build in [nil, LiveJournalTests.build] {
+            let error = await #expect(throws: AirbossError.self) {
+                try await LiveJournal.read(written.record, from: written.store, build: build)
+            }
+            // The request is entry 1, the last of the twenty events entry 21.
+            #expect(
+                error?.code == .unavailable && error?.hint.contains("--from-platform") == true
+                    && error?.message.hasPrefix("entry 22 in the journal of run \(run) \(words)") == true
+                    && error?.message.hasSuffix("nothing was changed") == true, "\(String(describing: error))")
+        }
+    }
+
+    @Test(
+        "an illegal or unreadable event is named by its number, with a snapshot before it or without",
+        arguments: badEvents)
+    func illegal(payload: String, words: String) async throws {
+        try await checkBad("sqlite:\(try TemporaryFolder().path)/state.sqlite", payload, words)
+    }
+
+    @Test("the same of a journal in PostgreSQL", .enabled(if: DatabaseServer.canRun))
+    func illegalInPostgres() async throws {
+        try await DatabaseServer.open { server in
+            for (index, (payload, words)) in LiveJournalTests.badEvents.enumerated() {
+                try await checkBad(try await server.makeDatabase("bad_\(index)"), payload, words)
             }
         }
     }

@@ -102,17 +102,22 @@ import Testing
         // Repeated, it would have counted two attempts.
         #expect(
             try await store.notices(run: nil, limit: count + 1).map(\.attempts) == Array(repeating: 1, count: count))
+        let reading = try await store.events("01A")
+        #expect(reading.tornTail == nil && reading.entries.map(\.payload) == (0..<count).map { payload("\($0)") })
         try await store.close()
         try await server.stop()
     }
 
-    /// Queues notices and counts one attempt of each; returns how many.
+    /// Queues notices, counts one attempt of each, and appends an entry for it; returns how many.
     private func markUntilOver(_ store: PostgresStore, _ load: Load) async throws -> Int {
         var count = 0
+        try await store.openRun(header("01A"))
         while !load.isOver.load(ordering: .relaxed) {
             let isNew = try await store.enqueue(key: "\(count)", channel: "slack", payload: Data(), run: nil, at: start)
             #expect(isNew)
             try await store.markFailed("\(count)", error: "refused", nextAttemptAt: start)
+            try await store.append(
+                run: "01A", expectedSequence: Int64(count), kind: "event", payload: payload("\(count)"), at: start)
             count += 1
         }
         return count

@@ -93,6 +93,7 @@ import Testing
             return try await group.reduce(0, +)
         }
         #expect(appended == 6 * 30)
+        #expect(try await server.script("SELECT count(*) FROM airboss.receipt", in: self.name(of: place)) == "6")
 
         // Nothing is left of any session for the next one: no listener, no setting, no lock.
         let waiting = try await PostgresStore(url: url)

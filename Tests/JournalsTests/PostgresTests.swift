@@ -58,6 +58,18 @@ import Testing
         }
     }
 
+    @Test func `a database without a store is told so by who only looks`() async throws {
+        let (server, name, url) = try await makeDatabase()
+        try await server.script("CREATE TABLE run (id int)", in: name)
+        let error = await failure { () throws(StateError) in
+            try await StateStores.check(url, at: start, silence: .seconds(60))
+        }
+        #expect(error?.code == .olderVersion(found: 0, supported: PostgresSchema.version))
+        #expect(error?.message.contains("no Airboss state store at postgres:///\(name)") == true)
+        #expect(error?.hint.contains("state migrate") == true)
+        #expect(try await server.script("SELECT count(*) FROM pg_namespace WHERE nspname = 'airboss'", in: name) == "0")
+    }
+
     @Test func `what others have in the database does not matter`() async throws {
         let (server, name, url) = try await makeDatabase()
         try await server.script("CREATE TABLE run (id int); CREATE TABLE store (x int)", in: name)
@@ -125,7 +137,8 @@ import Testing
             ("127.0.0.1", "sslmode=verify-full&sslrootcert=\(copied)"),
         ] {
             let error = await openingError(server.networkURL(of: name, host: host, options: options))
-            #expect(error?.code == .cannotOpen)
+            #expect(error?.code == .untrustedServer && error?.asAirbossError.code == .unavailable)
+            #expect(error?.detail.contains("certificate") == true && error?.hint.contains("sslrootcert") == true)
             #expect(error?.description.contains(PostgresServer.user) == false)
         }
         // libpq's own default does not verify.
@@ -177,7 +190,9 @@ import Testing
         let (store, other) = (try await PostgresStore(url: url, options: options), try await PostgresStore(url: url))
         let (entered, enter) = AsyncStream.makeStream(of: Void.self)
         let leave = DispatchSemaphore(value: 0)
-        async let held: Void = other.write([.run("01A")]) { _ in
+        async let held: Void = other.write([.run("01A")]) { session in
+            // The locks are taken with the first statement.
+            _ = try session.rows("SELECT 1 AS one")
             enter.finish()
             leave.wait()  // on the other store's own thread
         }
@@ -227,7 +242,7 @@ import Testing
     @Test(
         arguments: [
             ("53100", .diskFull), ("25006", .readOnly), ("42501", .readOnly), ("XX001", .corrupt), ("42P01", .corrupt),
-            ("57014", .locked), ("55P03", .locked), ("22012", .failed),
+            ("57014", .locked), ("55P03", .locked), ("22012", .failed), ("0A000", .readOnly),
         ] as [(String, StateError.Code)])
     func `what the server refuses is told as what it means`(state: String, code: StateError.Code) async throws {
         let (_, _, url) = try await makeDatabase()
@@ -267,6 +282,114 @@ import Testing
         }
         #expect(attempts.withLock { $0 } == 2)
         #expect(try await store.events("01A").entries.count == 20)
+    }
+
+    @Test func `one receipt is there for each writer, and those of a day ago go`() async throws {
+        let (server, name, url) = try await makeDatabase()
+        func receipts(_ what: String) async throws -> String? {
+            try await server.script("SELECT \(what) FROM airboss.receipt", in: name)
+        }
+        let store = try await PostgresStore(url: url)
+        for number in 0..<50 {
+            try await store.openRun(header(RunID("01R\(number)")))
+            // Read or written in one go, there is nothing to ask for later.
+            _ = try await store.runs(.all, limit: 1)
+        }
+        #expect(try await receipts("count(*)") == "1")
+        #expect(try await receipts("max(number)") == "50")
+        try await server.script(
+            """
+            INSERT INTO airboss.receipt
+                SELECT 'old-' || n, n, now() - interval '25 hours' FROM generate_series(1, 500) n;
+            INSERT INTO airboss.receipt VALUES ('younger', 1, now() - interval '23 hours')
+            """, in: name)
+        // Whoever has written before does not look any more; who comes does, once.
+        try await store.openRun(header("01S"))
+        #expect(try await receipts("count(*)") == "502")
+        let other = try await PostgresStore(url: url)
+        try await other.openRun(header("01T"))
+        #expect(try await receipts("count(*)") == "3")
+        #expect(try await receipts("min(number)") == "1")
+        for one in [store, other] { try await one.close() }
+    }
+
+    // MARK: Statements that wait for others, and rows that come one by one
+
+    @Test func `a statement that goes with the commit fails there, and nothing of the write is kept`() async throws {
+        let (_, _, url) = try await makeDatabase()
+        let store = try await PostgresStore(url: url)
+        for isLast in [true, false] {
+            let error = await failure { () throws(StateError) in
+                try await store.write([]) { session in
+                    try session.execute("INSERT INTO app (name, fence, revision) VALUES ('x', 1, 1)", [])
+                    try session.post("INSERT INTO app (name, fence, revision) VALUES ('x', 2, 2)", [])
+                    if !isLast { _ = try session.rows("SELECT name FROM app") }
+                }
+            }
+            #expect(error?.code == .failed && error?.detail.contains("duplicate key") == true)
+            #expect(try await store.apps() == [])
+        }
+        // What was posted before something else went wrong is not done with the next write.
+        let given = await failure { () throws(StateError) in
+            try await store.write([]) { session in
+                try session.post("INSERT INTO app (name, fence, revision) VALUES ('y', 1, 1)", [])
+                throw StateError(.unknownRun, store: "here")
+            }
+        }
+        #expect(given?.code == .unknownRun)
+        try await store.write([]) { try $0.post("INSERT INTO app (name, fence, revision) VALUES ('z', 1, 1)", []) }
+        #expect(try await store.apps() == ["z"])
+        try await store.close()
+    }
+
+    @Test func `rows that come one by one are all there, and none is there twice after a line that broke`() async throws
+    {
+        let (server, name, url) = try await makeDatabase()
+        let store = try await PostgresStore(url: url)
+        let attempts = Mutex(0)
+        let query = "SELECT n FROM generate_series(1, 20000) AS n(n) ORDER BY n"
+        func numbers(_ meanwhile: @escaping @Sendable (Int, Int) throws -> Void) async throws -> [Int] {
+            try await store.read { session in
+                let attempt = attempts.withLock { count in
+                    count += 1
+                    return count
+                }
+                var found: [Int] = []
+                try session.stream(query, []) { row in
+                    found.append(try row.required("n"))
+                    try meanwhile(attempt, found.count)
+                }
+                // The connection is free again.
+                _ = try session.rows("SELECT 1 AS one")
+                return found
+            }
+        }
+        #expect(try await numbers { _, _ in } == Array(1...20000))
+        let stopped = await failure { () throws(StateError) in
+            try await store.read { session in
+                try session.stream(query, []) { _ in throw StateError(.corrupt, store: "here") }
+            }
+        }
+        #expect(stopped?.code == .corrupt)
+        let refused = await failure { () throws(StateError) in
+            try await store.read { session in
+                try session.stream("SELECT 1000 / (500 - n) AS n FROM generate_series(1, 1000) AS n", []) { _ in }
+            }
+        }
+        #expect(refused?.code == .failed)
+        attempts.withLock { $0 = 0 }
+        let cut = """
+            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = '\(name)' AND application_name = 'airboss' AND pid <> pg_backend_pid()
+            """
+        let all = try await numbers { attempt, count in
+            guard attempt == 1, count == 100 else { return }
+            let connection = try PostgresConnection(try PostgresURL(server.url(of: "postgres")), patience: .seconds(5))
+            _ = try connection.script(cut)
+            throw PostgresFailure(kind: .lost, message: "cut by the test")
+        }
+        #expect(all == Array(1...20000) && attempts.withLock { $0 } == 2)
+        try await store.close()
     }
 
     @Test func `what became of a transaction is known by its receipt, not by its number`() async throws {

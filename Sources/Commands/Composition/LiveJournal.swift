@@ -135,13 +135,16 @@ package actor LiveJournal: JournalPort {
         do {
             guard let first = replay.first, first.kind == requestKind else {
                 throw AirbossError(
-                    .unavailable, "the journal of run \(run) does not say what the run was asked to do",
+                    .unavailable,
+                    "the journal of run \(run) does not say what the run was asked to do; nothing was changed",
                     hint: byPlatform)
             }
             let request = try JSONDecoder().decode(RunRequest.self, from: first.payload)
             guard request.run == run, request.app == record.header.app else {
                 throw AirbossError(
-                    .unavailable, "the journal of run \(run) tells of app \(request.app), not \(record.header.app)",
+                    .unavailable,
+                    "the journal of run \(run) tells of app \(request.app), not \(record.header.app); nothing was"
+                        + " changed",
                     hint: byPlatform)
             }
             let payloads = replay.entries.map(\.payload)
@@ -165,7 +168,8 @@ package actor LiveJournal: JournalPort {
                     hint: "it was written by another version, or is damaged; \(byPlatform)")
             case .unreadable(let reason):
                 throw AirbossError(
-                    .unavailable, "\(entry) can't be read: \(place(of: reason)); nothing was changed", hint: byPlatform)
+                    .unavailable, "\(entry) can't be read: \(place(of: reason)); nothing was changed",
+                    hint: byPlatform)
             }
         } catch let error as DecodingError {
             throw AirbossError(
