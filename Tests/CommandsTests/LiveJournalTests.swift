@@ -104,7 +104,7 @@ struct LiveJournalTests {
             "can't follow those before it"
         ),
         ("{}", "can't be read: “at” is missing"),
-        ("{\"at\":\"x\",\"kind\":{\"started\":{}}}", "can't be read: at at"),
+        ("{\"at\":\"x\",\"kind\":{\"started\":{}}}", "can't be read: “at” is not what it should be"),
         ("\u{0}", "can't be read: it is no JSON of ours"),
     ]
 

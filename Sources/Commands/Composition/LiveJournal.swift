@@ -185,7 +185,8 @@ package actor LiveJournal: JournalPort {
         case .keyNotFound(let key, _): "“\(key.stringValue)” is missing"
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
             context.codingPath.isEmpty
-                ? "it is no JSON of ours" : "at \(context.codingPath.map(\.stringValue).joined(separator: "."))"
+                ? "it is no JSON of ours"
+                : "“\(context.codingPath.map(\.stringValue).joined(separator: "."))” is not what it should be"
         @unknown default: "it is of another shape"
         }
     }
