@@ -31,7 +31,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
         case abandoning
         /// Who waits before this run? Next: `leasing`, `asking`, `pausing`.
         case queueing(machine: MachineID)
-        /// Next: `leasing` (the next machine), `asking`, `pausing`, `held`, `refused`.
+        /// Next: `leasing` (the next machine), `asking`, `pausing`, `held`, `refused`, `gone`.
         case leasing(machine: MachineID)
         /// Somebody holds the lease: who? Next: `pausing`, `busy`, `queued`, `refused`.
         case asking(machine: MachineID)
@@ -43,6 +43,9 @@ package struct AppClaim: Hashable, Codable, Sendable {
         case busy(holder: String)
         /// Nobody holds the app, and others wait for it who came before. Next: `releasing`.
         case queued(ahead: String)
+        /// A machine that was to be held is no more: runs meet elsewhere now. Next: `queueing`, `leasing`, `held` (the
+        /// app is taken as it is now), `releasing`.
+        case gone
         /// Next: `releasing`.
         case refused(failure: Failure)
         /// A lease ended before it could be refreshed: the app may be another's by now. Next: `releasing`.
@@ -62,10 +65,18 @@ package struct AppClaim: Hashable, Codable, Sendable {
         /// Its tickets, as they were seen last.
         package var tickets: [String: String]
 
+        /// Since when it waits; nil for from now on.
+        package var since: Timestamp?
+        /// Whether a machine that is no more ends in ``State/gone``.
+        package var looksAgain: Bool
+
         /// Nil where there is no machine yet.
-        package init?(_ run: RunID, by who: String, in fleet: [FleetMachine]) {
-            guard let machine = AppClaim.candidates(in: fleet).min(by: AppClaim.precedes) else { return nil }
+        package init?(
+            _ run: RunID, by who: String, in fleet: [FleetMachine], since: Timestamp? = nil, looksAgain: Bool = false
+        ) {
+            guard let machine = AppClaim.meetingPoint(of: fleet) else { return nil }
             (self.run, self.who, self.machine, tickets) = (run, who, machine.id, machine.tickets ?? [:])
+            (self.since, self.looksAgain) = (since, looksAgain)
         }
     }
 
@@ -97,6 +108,10 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private var sightings: [MachineID: Sighting] = [:]
     /// Whether somebody else held one of the machines when it was asked for.
     package var hasMetOthers: Bool { !sightings.isEmpty }
+    /// Whether the app was not this run's at once, or not all the time: what was known of it may be of the past.
+    package private(set) var hasWaited = false
+    /// Whether a machine that is no more ends in ``State/gone``.
+    private var looksAgain = false
     private var firstTrouble: Timestamp?
     /// Until when a living holder is waited for; nil for not at all.
     private var waitUntil: Timestamp?
@@ -132,7 +147,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
             line.map(\.aheadText).flatMap { $0.isEmpty ? nil : "its turn: \($0)" }
                 ?? "the lease of \(machine), which another run holds"
         case .abandoning: "the leases of the process that ended"
-        case .idle, .held, .busy, .queued, .refused, .lost, .releasing, .released: ""
+        case .idle, .held, .busy, .queued, .gone, .refused, .lost, .releasing, .released: ""
         }
     }
 
@@ -153,7 +168,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
         switch state {
         case .lost: true
         case .held: !isLive(at: now)
-        case .idle, .abandoning, .queueing, .leasing, .asking, .pausing, .busy, .queued, .refused, .releasing,
+        case .idle, .abandoning, .queueing, .leasing, .asking, .pausing, .busy, .queued, .gone, .refused, .releasing,
             .released:
             false
         }
@@ -161,6 +176,11 @@ package struct AppClaim: Hashable, Codable, Sendable {
 
     private static func candidates(in fleet: [FleetMachine]) -> [FleetMachine] {
         fleet.filter { $0.isManaged && !$0.config.processGroup.rawValue.hasPrefix("fly_app_") }
+    }
+
+    /// The machine by which all runs meet; nil where there is none yet.
+    package static func meetingPoint(of fleet: [FleetMachine]) -> FleetMachine? {
+        candidates(in: fleet).min(by: precedes)
     }
 
     /// The machines that a run must hold before it changes a fleet: the first one, by which all runs meet; and the
@@ -199,15 +219,19 @@ package struct AppClaim: Hashable, Codable, Sendable {
     ///     before, and goes on, waits for nobody's turn.
     package mutating func take(_ wanted: [MachineID], wait: Duration?, turn: Turn? = nil, _ agenda: inout Agenda) {
         machines = Set(wanted).union(leases.keys).sorted()
-        waitUntil = wait.map { agenda.now + $0 }
+        let since = turn?.since ?? agenda.now
+        waitUntil = wait.map { since + $0 }
         firstTrouble = nil
+        looksAgain = turn?.looksAgain == true && !hasHeld
         if let turn, !hasHeld, leases.isEmpty {
             meeting = turn.machine
-            line = WaitingLine(
-                run: turn.run, who: turn.who, since: agenda.now, listed: wait == nil ? turn.tickets : [:])
+            line = WaitingLine(run: turn.run, who: turn.who, since: since, listed: wait == nil ? turn.tickets : [:])
         }
         next(&agenda)
     }
+
+    /// What was known of the app is asked anew.
+    package mutating func forgetWait() { hasWaited = false }
 
     /// Begins anew for a process that is gone: ends every lease that is known of, the run's own and `others`, and then
     /// takes new ones. What was sent under the old ones and is still on its way can't be done any more.
@@ -218,6 +242,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
         machines = Set(wanted).union(machines).sorted()
         waitUntil = wait.map { agenda.now + $0 }
         (leases, routes, sightings, firstTrouble) = ([:], [:], [:], nil)
+        hasWaited = true
         if hasHeld { line = nil }
         state = .abandoning
         for (machine, nonce) in known.sorted(by: { $0.key < $1.key }) {
@@ -314,7 +339,8 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private mutating func next(_ agenda: inout Agenda) {
         guard let machine = machines.first(where: { leases[$0] == nil }) else {
             state = .held
-            hasHeld = true
+            // An app without machines is nobody's as yet.
+            hasHeld = hasHeld || !leases.isEmpty || meeting != nil
             leaveLine(&agenda)
             keep(&agenda)
             return
@@ -338,6 +364,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private mutating func notLeased(_ machine: MachineID, _ failure: Failure, _ agenda: inout Agenda) {
         switch failure.code {
         case .leaseHeld:
+            hasWaited = true
             state = .asking(machine: machine)
             routes[agenda.perform(.platform(call: .lease(machine: machine)))] = .ask(machine: machine)
         case .timedOut, .unavailable, .rateLimited:
@@ -351,7 +378,14 @@ package struct AppClaim: Hashable, Codable, Sendable {
         case .notFound:
             // A machine that is no more need not be held.
             forget(machine)
-            next(&agenda)
+            hasWaited = true
+            if looksAgain, leases.isEmpty {
+                // Whoever waits there too comes to the machine that is the first one now.
+                (line, ownTicket) = (nil, nil)
+                state = .gone
+            } else {
+                next(&agenda)
+            }
         case .unauthorized, .forbidden, .conflict, .capacity, .invalid, .refused, .cancelled:
             state = .refused(failure: failure)
         }
@@ -383,12 +417,14 @@ package struct AppClaim: Hashable, Codable, Sendable {
         pause(machine, &agenda)
     }
 
-    private static func name(_ holder: LeaseHolder) -> String {
+    /// Who holds a lease, for people.
+    package static func name(_ holder: LeaseHolder) -> String {
         holder.description.isEmpty ? "\(holder.owner) holds its lease" : holder.description
     }
 
     private mutating func pause(_ machine: MachineID, _ agenda: inout Agenda) {
         state = .pausing(machine: machine)
+        hasWaited = true
         writeTicket(&agenda)
         routes[agenda.perform(.wake(at: agenda.now + AppClaim.retryPause))] = .pause
     }
@@ -446,8 +482,15 @@ package struct AppClaim: Hashable, Codable, Sendable {
             } ?? .queued(ahead: ahead)
     }
 
-    /// Tells people, who asked to wait, for whom they wait: when it becomes somebody else.
+    /// Tells people for whom they wait: when it becomes somebody else. Also who may not wait has to see whether whoever
+    /// holds the app is alive.
     private mutating func tell(_ holder: LeaseHolder?, _ agenda: inout Agenda) {
+        if waitUntil == nil, let holder, told != AppClaim.name(holder) {
+            told = AppClaim.name(holder)
+            agenda.note(
+                .message(
+                    text: "\(told); its lease lives until \(holder.expiresAt) unless prolonged: looking whether it is"))
+        }
         guard let waitUntil, waitUntil > agenda.now, leases.isEmpty, let line else { return }
         let ahead = line.aheadText
         let who = holder.map(AppClaim.name)
@@ -494,7 +537,7 @@ package struct AppClaim: Hashable, Codable, Sendable {
     private var isKeeping: Bool {
         switch state {
         case .queueing, .leasing, .asking, .pausing, .held: true
-        case .idle, .abandoning, .busy, .queued, .refused, .lost, .releasing, .released: false
+        case .idle, .abandoning, .busy, .queued, .gone, .refused, .lost, .releasing, .released: false
         }
     }
 

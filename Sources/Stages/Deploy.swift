@@ -150,6 +150,15 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// Whether it only waits to know what it may have opened elsewhere; it changes nothing any more.
     package var isWithdrawing: Bool { isStopping }
 
+    /// Whether nothing came of an app's first deploy, and nothing may come of it any more: another run's machines have
+    /// the names.
+    package var isOvertaken: Bool {
+        let left = remains
+        return hasNoMachinesYet && resumptions == 0 && left.changed.isEmpty && left.uncertain.isEmpty
+            && left.unsettled.isEmpty && left.unsettledCreates.isEmpty && left.leases.isEmpty
+            && rollout?.created.isEmpty == true
+    }
+
     /// What it leaves behind where its process ended in the middle of it.
     package var remains: RollingRollout.Remains {
         var remains = rollout?.remains ?? .init()
@@ -268,13 +277,15 @@ package struct Deploy: Hashable, Codable, Sendable {
         }
         let guards = AppClaim.guards(of: fleet, staying: Set(request.settings.flyToml.groups))
         guard guards.allSatisfy({ leases[$0] != nil }) else {
-            state = .refused(
-                refusal: Refusal(
-                    .unavailable,
-                    hasNoMachinesYet
-                        ? "somebody else has begun this app's first deploy"
-                        : "the app's first machine is another than a moment ago",
-                    hints: ["somebody else changes the fleet; try again when they are done"]))
+            var refusal = Refusal(
+                .unavailable,
+                hasNoMachinesYet
+                    ? "somebody else has begun this app's first deploy"
+                    : "the app's first machine is another than a moment ago",
+                hints: ["somebody else changes the fleet; try again when they are done"])
+            // Nothing was opened yet: who is at work can be waited for.
+            if release == nil { refusal.isOvertaken = true }
+            state = .refused(refusal: refusal)
             return
         }
         guard release == nil else {

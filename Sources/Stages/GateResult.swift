@@ -77,6 +77,8 @@ package struct Refusal: Hashable, Codable, Sendable {
     package var approval: ApprovalWanted?
     /// Set where the window is closed.
     package var opening: WindowOpening?
+    /// Whether another run is at work on an app that had no machines a moment ago; nil for no.
+    package var isOvertaken: Bool?
 
     package init(
         _ outcome: RunOutcome, _ reason: String, hints: [String] = [], approval: ApprovalWanted? = nil,

@@ -20,16 +20,16 @@ extension PreValidation {
         if checks?.isAsking != true { search?.askGitHub(knowing: checks?.pullRequests, &agenda) }
         if search?.state == .pausing {
             askForWindow(&agenda)
-            if routes.isEmpty, areElsewhereSettled,
-                gates.values.contains(where: { $0.verdict == .refused || $0.verdict == .unanswered })
-            {
-                search?.giveUp(&agenda)
-            }
+            if isHolding || routes.isEmpty && areElsewhereSettled && isRefusedAnyway { search?.giveUp(&agenda) }
         }
         switch search?.state {
         case .found where search?.hasWaited == true:
-            askEverythingAgain(&agenda)
+            askEverythingAgain(because: "approved: asking the other gates again, for time has passed", &agenda)
             return false
+        case .found(let approvals)
+        where !spent.isEmpty && spent.isSuperset(of: approvals.compactMap(\.approval?.nonce)):
+            approved(approvals, &agenda)
+            return true
         case .found(let approvals):
             let isSpending = routes.values.contains { if case .spending = $0 { true } else { false } }
             if !isSpending {
@@ -62,13 +62,28 @@ extension PreValidation {
         }
     }
 
-    mutating func askEverythingAgain(_ agenda: inout Agenda) {
-        agenda.note(.message(text: "approved: asking the other gates again, for time has passed"))
+    mutating func approved(_ approvals: [FoundApproval], _ agenda: inout Agenda) {
+        facts.approvals = approvals.compactMap(CountedApproval.init)
+        let who = facts.approvals.map { "\($0.approver) (\($0.source))" }.joined(separator: ", ")
+        set(.approvals, .passed, "approved by \(who)", &agenda)
+    }
+
+    /// After a wait, for people or for the app: nothing that was said before it counts any more but the commit.
+    ///
+    /// - Parameter keepsWorktree: whether what was said of the work tree stands.
+    mutating func askEverythingAgain(
+        because reason: String, keepsWorktree: Bool = false, _ agenda: inout Agenda
+    ) {
+        agenda.note(.message(text: reason))
         for action in routes.keys.sorted() { agenda.performAndForget(.cancel(action: action)) }
         checks?.abandon(&agenda)
         search?.askAgain()
-        pinned = facts.commit?.id
-        (routes, gates, checks, elsewhere, facts) = ([:], [:], nil, [], Facts())
+        pinned = facts.commit?.id ?? pinned
+        gates = gates.filter { keepsWorktree && $0.key == .cleanWorktree }
+        (routes, checks, elsewhere, facts) = ([:], nil, [], Facts())
+        (versions, hasAskedPast) = ([:], false)
+        formerHolder = contention ?? formerHolder
+        (withheld, contention, undone, opening) = ([:], nil, [], nil)
         begin(&agenda)
     }
 }

@@ -8,6 +8,12 @@ extension PreValidation {
     /// A rollback goes to a verified release that has not failed since: the one asked for; else, from a fleet that runs
     /// the current one, the last before it, and from any other fleet the current one.
     mutating func chooseTarget(_ history: ReleaseHistory, _ agenda: inout Agenda) {
+        if let done = goneBackMeanwhile(history) {
+            set(
+                .wayBack, .refused, "while this run waited, another has gone back to \(done)",
+                hint: "it runs now; to go back further, name the release with --to", &agenda)
+            return
+        }
         guard let release = ledgerTarget(history) else {
             refuseTarget(known: history.verified.map(\.number), in: history, &agenda)
             return
@@ -21,10 +27,13 @@ extension PreValidation {
         ask(.pullable, .image(task: .provePullable(reference: release.image)), &agenda)
     }
 
+    /// The release that somebody has named, or that was chosen before the app was waited for.
+    private var wantedTarget: ReleaseNumber? { request.target ?? chosenTarget }
+
     /// The release that the ledger alone would go back to.
     func ledgerTarget(_ history: ReleaseHistory) -> ReleaseRecord? {
         let candidates = history.verified + (history.current.map { [$0] } ?? [])
-        if let wanted = request.target { return candidates.first { $0.number == wanted } }
+        if let wanted = wantedTarget { return candidates.first { $0.number == wanted } }
         return runsWholly(history.current)
             ? history.verified.first { release in history.current.map { release.number < $0.number } ?? true }
             : history.current ?? history.verified.first
@@ -49,7 +58,7 @@ extension PreValidation {
         "use the state store of the deploys (--state or AIRBOSS_STATE), or deploy an earlier commit with --commit"
 
     /// Whether every managed machine runs a release; one that does not is on its way from it, or broken off.
-    private func runsWholly(_ release: ReleaseRecord?) -> Bool {
+    func runsWholly(_ release: ReleaseRecord?) -> Bool {
         guard let release else { return true }
         return facts.fleet.filter(\.isManaged).allSatisfy { $0.imageDigest == release.digest }
     }
@@ -85,14 +94,14 @@ extension PreValidation {
         let past = PlatformPast(
             fleet: managed, releases: facts.platformReleases, history: facts.history, versions: versions)
         let verified = past.verified
-        if request.target == nil, past.served.map(past.isUnproven) ?? true {
-            set(
-                .wayBack, .refused, unfinished(past),
+        if wantedTarget == nil, past.served.map(past.isUnproven) ?? true {
+            refuseAsItIs(
+                .wayBack, unfinished(past),
                 hint: "finish or undo it: airboss recover \(request.pipeline)", &agenda)
             return
         }
         let goal = verified.first { mark in
-            request.target.map { mark.release == $0 } ?? past.served.map { isEarlier(mark, than: $0) } ?? false
+            wantedTarget.map { mark.release == $0 } ?? past.served.map { isEarlier(mark, than: $0) } ?? false
         }
         guard let goal else {
             refuseTarget(
@@ -138,10 +147,12 @@ extension PreValidation {
     }
 
     /// What a run left behind, for people.
-    private func unfinished(_ past: PlatformPast) -> String {
+    func unfinished(_ past: PlatformPast) -> String {
         let counts = Dictionary(grouping: past.fleet.map { past.mark($0).name }) { $0 }.mapValues(\.count)
         let spread = counts.sorted { $0.key < $1.key }.map { "\($0.value) on \($0.key)" }.joined(separator: ", ")
         let run = past.newestRun?.rawValue ?? "of somebody"
-        return "run \(run) has not ended: of \(past.fleet.count) machines, \(spread)"
+        // Its lease, while it lived, said more of it.
+        let who = formerHolder.flatMap { $0.contains(run) ? $0 : nil } ?? "run \(run)"
+        return "\(who) has not ended: of \(past.fleet.count) machines, \(spread)"
     }
 }

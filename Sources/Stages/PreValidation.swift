@@ -49,6 +49,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         case window
         case migrations
         case versions(machine: MachineID)
+        /// Who is at work on the fleet?
+        case holder(machine: MachineID)
     }
 
     package private(set) var state: State = .waiting
@@ -71,6 +73,21 @@ package struct PreValidation: Hashable, Codable, Sendable {
     var hasAskedPast = false
     /// What changed of migrations since a rollback's target, as far as it is known.
     var undone: [MigrationChanges] = []
+    /// Refusals that are due to what the fleet looks like, while somebody may be at work on it.
+    var withheld: [GateName: GateResult] = [:]
+    /// Who is at work on a fleet that would be refused as it is now, for people: it is judged when this run has the app.
+    /// Nil where there is no such fleet, or nobody.
+    package internal(set) var contention: String?
+    /// Who was at work when it asked before.
+    var formerHolder: String?
+    /// Whether it asks once more, for a run that has the app or its turn by now.
+    var isSecondTime = false
+    /// Whether nobody else can be at work on the fleet.
+    var isHolding = false
+    /// The release that a rollback chose when it asked first; it goes to no other for having waited.
+    var chosenTarget: ReleaseNumber?
+    /// Approvals that are used up by this run.
+    var spent: Set<String> = []
     let request: RunRequest
 
     package init(_ request: RunRequest) { self.request = request }
@@ -111,7 +128,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
             let revision = pinned?.rawValue ?? request.revision
             ask(.commit, .git(query: .commit(revision: revision)), &agenda)
             // What is promoted was built from another checkout.
-            if request.settings.requiresCleanWorktree, request.kind != .promote {
+            if request.settings.requiresCleanWorktree, request.kind != .promote, gates[.cleanWorktree] == nil {
                 ask(.clean, .git(query: .isClean), &agenda)
             }
             ask(.releases, .platform(call: .releases(limit: Confirmation.maxReleases)), &agenda)
@@ -179,9 +196,11 @@ package struct PreValidation: Hashable, Codable, Sendable {
             askForChecks(of: commit, &agenda)
             searchForApprovals(of: commit, &agenda)
         case (.spending(let approvals), .done):
-            facts.approvals = approvals.compactMap(CountedApproval.init)
-            let who = facts.approvals.map { "\($0.approver) (\($0.source))" }.joined(separator: ", ")
-            set(.approvals, .passed, "approved by \(who)", &agenda)
+            spent.formUnion(approvals.compactMap { $0.approval?.nonce })
+            approved(approvals, &agenda)
+        case (.holder(let machine), .leaseHolder(let holder)): learn(holder, of: machine, &agenda)
+        // Who it is can't be read: the fleet is judged as it looks.
+        case (.holder, .failed): tellWithheld(&agenda)
         case (.window, _): try judgeWindow(answer, &agenda)
         case (.branch, .onBranch(let isOn, let reference)):
             let branch = request.settings.branch ?? ""
@@ -285,11 +304,16 @@ package struct PreValidation: Hashable, Codable, Sendable {
         switch request.kind {
         case .rollback: break  // the target hangs on what the machines run as well
         case .deploy, .promote, .recover:
-            guard let current = history.current else { return }
-            facts.wayBack = current
-            if current.commit == nil { migrationsUnknown(since: current, &agenda) }
-            ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
+            // Whoever had the app before may have released since: the fleet tells.
+            guard let current = history.current, !isHolding else { return }
+            keepWayBack(to: current, &agenda)
         }
+    }
+
+    private mutating func keepWayBack(to current: ReleaseRecord, _ agenda: inout Agenda) {
+        facts.wayBack = current
+        if current.commit == nil { migrationsUnknown(since: current, &agenda) }
+        ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
     }
 
     private mutating func askForChecks(of commit: Commit, _ agenda: inout Agenda) {
@@ -300,14 +324,11 @@ package struct PreValidation: Hashable, Codable, Sendable {
         checks = gate
     }
 
-    /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway.
+    /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway, or
+    /// where it has the app, which others want.
     private mutating func haveChecksSettled(_ agenda: inout Agenda) -> Bool {
         guard checks != nil, gates[.checks] == nil else { return true }
-        if routes.isEmpty, areElsewhereSettled,
-            gates.values.contains(where: { $0.verdict == .refused || $0.verdict == .unanswered })
-        {
-            checks?.giveUp(&agenda)
-        }
+        if isHolding || routes.isEmpty && areElsewhereSettled && isRefusedAnyway { checks?.giveUp(&agenda) }
         guard case .settled(let result) = checks?.state else { return false }
         set(.checks, result.verdict, result.detail, hint: result.hint, &agenda)
         return true
@@ -335,8 +356,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         let managed = facts.fleet.filter(\.isManaged)
         let unreachable = managed.filter { !$0.isConfigComplete || $0.hostStatus != "ok" }
         if !unreachable.isEmpty {
-            set(
-                .fleet, .refused,
+            refuseAsItIs(
+                .fleet,
                 "not reachable by the platform: \(unreachable.map(\.id.rawValue).joined(separator: ", "))",
                 hint: "wait until their hosts are back, or destroy them: fly machine destroy ID -a \(request.app)",
                 &agenda)
@@ -353,7 +374,15 @@ package struct PreValidation: Hashable, Codable, Sendable {
             } else if request.kind == .rollback, let history = facts.history {
                 chooseTarget(history, &agenda)
             }
-            if request.kind != .rollback, facts.wayBack == nil, gates[.wayBack] == nil { adopt(managed, &agenda) }
+            if request.kind != .rollback, isHolding, let current = facts.history?.current {
+                if isNewer(managed, than: current) {
+                    adopt(managed, &agenda)
+                } else {
+                    keepWayBack(to: current, &agenda)
+                }
+            } else if request.kind != .rollback, facts.wayBack == nil, gates[.wayBack] == nil {
+                adopt(managed, &agenda)
+            }
         }
     }
 
@@ -367,7 +396,11 @@ package struct PreValidation: Hashable, Codable, Sendable {
         } else {
             set(.fleet, .passed, "no machines yet: this is the first deploy", &agenda)
         }
-        if facts.wayBack == nil { set(.wayBack, .passed, "first deploy: there is nothing to go back to", &agenda) }
+        if isHolding, let current = facts.history?.current {
+            keepWayBack(to: current, &agenda)
+        } else if facts.wayBack == nil {
+            set(.wayBack, .passed, "first deploy: there is nothing to go back to", &agenda)
+        }
     }
 
     private mutating func judgeGroups(_ managed: [FleetMachine], _ agenda: inout Agenda) {
@@ -380,8 +413,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
             gone.contains($0.config.processGroup) && !($0.config.json["mounts"]?.array ?? []).isEmpty
         }
         guard request.kind == .rollback || keeping.isEmpty else {
-            set(
-                .fleet, .refused,
+            refuseAsItIs(
+                .fleet,
                 "machines with volumes belong to process groups that fly.toml no longer has: "
                     + keeping.map { "\($0.id) (\($0.config.processGroup))" }.joined(separator: ", "),
                 hint: "put the group back into fly.toml, or destroy those machines first", &agenda)
@@ -395,7 +428,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         for machine in managed where request.kind != .rollback && !gone.contains(machine.config.processGroup) {
             let group = machine.config.processGroup
             if let conflict = request.settings.flyToml.mountConflict(for: group, with: machine.config) {
-                set(.fleet, .refused, "\(machine.id): \(conflict)", &agenda)
+                refuseAsItIs(.fleet, "\(machine.id): \(conflict)", &agenda)
                 return
             }
         }
@@ -410,8 +443,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
             let floor = request.servingFloor(over: members.count)
             // A machine that does not serve takes nothing away: it is changed first, and the floor waited for.
             if request.kind != .rollback, members.count - 1 < floor {
-                set(
-                    .servingFloor, .refused,
+                refuseAsItIs(
+                    .servingFloor,
                     "group \(group) has \(members.count) machines and a serving floor of \(floor): "
                         + "none may be taken away", hint: "add a machine, or lower deploy.serving_floor", &agenda)
                 return
@@ -422,12 +455,15 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     /// A fleet that Airboss never deployed can be gone back to if it is whole and healthy now.
     private mutating func adopt(_ managed: [FleetMachine], _ agenda: inout Agenda) {
+        // What a run put there that never ended was verified by nobody, however well it is.
+        guard brokenOff == nil else {
+            notAdopted("a run has not ended", &agenda)
+            return
+        }
         let digests = Set(managed.compactMap(\.imageDigest))
         let started = managed.filter { !FleetPlan.restingStates.contains($0.state) }
         guard digests.count == 1, started.allSatisfy({ $0.state == "started" && $0.areChecksPassing }) else {
-            set(
-                .wayBack, .refused, "no verified release is known, and the fleet is not whole and healthy now",
-                hint: "--skip way-back deploys without a way back", &agenda)
+            notAdopted("the fleet is not whole and healthy now", &agenda)
             return
         }
         guard let health = request.settings.verify.health, !started.isEmpty else {
@@ -441,12 +477,26 @@ package struct PreValidation: Hashable, Codable, Sendable {
         let managed = facts.fleet.filter(\.isManaged)
         let fault = request.settings.verify.health?.criteria.fault(in: result)
         if let fault, !(result.status == 404 && request.settings.verify.fallback != nil) {
-            set(
-                .wayBack, .refused, "no verified release is known, and what runs now is not healthy: \(fault)",
-                hint: "--skip way-back deploys without a way back", &agenda)
+            notAdopted("what runs now is not healthy: \(fault)", &agenda)
         } else {
             adopted(managed, Set(managed.compactMap(\.imageDigest)), &agenda)
         }
+    }
+
+    /// Where the ledger knows an older release, that is the way back; else there is none.
+    private mutating func notAdopted(_ reason: String, _ agenda: inout Agenda) {
+        if let current = facts.history?.current {
+            warn(
+                "another run has released since \(current.number), and \(reason): the way back is \(current.number)",
+                &agenda)
+            keepWayBack(to: current, &agenda)
+            return
+        }
+        let skip = "--skip way-back deploys without a way back"
+        let left = brokenOff
+        refuseAsItIs(
+            .wayBack, "no verified release is known, and \(left ?? reason)",
+            hint: left == nil ? skip : "bring it to one release first: airboss recover \(request.pipeline)", &agenda)
     }
 
     private mutating func adopted(_ managed: [FleetMachine], _ digests: Set<ImageDigest>, _ agenda: inout Agenda) {
@@ -499,6 +549,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
                 .window, .refused, "the deployment window could not be read: \(failure.text)", hint: failure.hint,
                 &agenda)
         case .spending: set(.approvals, refusal, failure.text, hint: failure.hint, &agenda)
+        case .holder: tellWithheld(&agenda)
         case .pullable, .baseline:
             facts.wayBack = nil
             set(.wayBack, .unanswered, failure.text, hint: failure.hint, &agenda)
@@ -525,6 +576,11 @@ package struct PreValidation: Hashable, Codable, Sendable {
         routes[agenda.perform(effect)] = question
     }
 
+    /// Whether a gate has refused the run.
+    var isRefusedAnyway: Bool {
+        gates.values.contains { $0.verdict == .refused || $0.verdict == .unanswered }
+    }
+
     var areElsewhereSettled: Bool { elsewhere.allSatisfy { $0.result != nil } }
 
     private mutating func settle(_ agenda: inout Agenda) {
@@ -537,7 +593,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
         guard isSettled, routes.isEmpty, areElsewhereSettled else { return }
         // A fleet that was skipped unseen leaves the way back unjudged; that is not a yes.
-        if gates[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
+        if gates[.wayBack] == nil, withheld[.wayBack] == nil, gates[.fleet]?.verdict == .overridden {
             set(
                 .wayBack, .unanswered, "no verified release is known, and the fleet could not be judged",
                 hint: "--skip way-back deploys without a way back", &agenda)

@@ -28,17 +28,66 @@ extension RunMachine {
     mutating func take(
         _ machines: [MachineID], in fleet: [FleetMachine] = [], for intent: Intent, _ agenda: inout Agenda
     ) {
+        let judgesAgain = request.settings.judgesAgain == true
+        if judgesAgain, claim.isGone(at: agenda.now) {
+            takeOver(machines, others: [:], for: intent, &agenda)
+            return
+        }
         self.intent = intent
         state = .claiming
         let minds = request.settings.waitsInLine == true
-        claim.take(
-            machines, wait: request.settings.waitForApp,
-            turn: minds ? AppClaim.Turn(request.run, by: request.actor, in: fleet) : nil, &agenda)
+        let since = queuedAt ?? agenda.now
+        if judgesAgain, !fleet.isEmpty { queuedAt = since }
+        let turn = AppClaim.Turn(
+            request.run, by: request.actor, in: fleet, since: judgesAgain ? since : nil, looksAgain: judgesAgain)
+        claim.take(machines, wait: request.settings.waitForApp, turn: minds ? turn : nil, &agenda)
+    }
+
+    /// What was asked before the app was this run's may be of the past by now: somebody else had it, or a wait was long.
+    private func mustJudgeAgain(for intent: Intent) -> Bool {
+        guard request.settings.judgesAgain == true, deploy == nil, rollback == nil else { return false }
+        switch intent {
+        case .judge: return true
+        case .deploy: return claim.hasWaited || preValidation.contention != nil
+        case .rollback: return request.kind == .rollback && (claim.hasWaited || preValidation.contention != nil)
+        case .undo, .diagnose, .reap: return false
+        }
+    }
+
+    /// Whether the fleet may be another than it was, and nothing hangs on that yet.
+    var mayLookAnew: Bool {
+        request.settings.judgesAgain == true && resumptions == 0 && signal == nil
+            && goneLooks < RunMachine.maxGoneLooks
+    }
+
+    /// The one way in which a run asks a second time, whatever it has waited for.
+    mutating func judgeAgain(because reason: String, _ agenda: inout Agenda) {
+        intent = nil
+        state = .preValidation
+        let isBuilt = if case .built = build.state { true } else { false }
+        let isHolding = claim.state == .held && !claim.nonces.isEmpty
+        claim.forgetWait()
+        preValidation.askAgain(because: reason, isHolding: isHolding, isBuilt: isBuilt, &agenda)
     }
 
     mutating func afterClaiming(_ agenda: inout Agenda) throws(IllegalEvent) {
         guard case .claiming = state, let intent else { return }
         switch claim.state {
+        case .held where mustJudgeAgain(for: intent):
+            let waited = queuedAt.map { agenda.now - $0 } ?? .zero
+            judgeAgain(
+                because:
+                    "\(request.app) is this run's after \(waited.words): asking all gates again, for time has passed",
+                &agenda)
+        case .gone where mayLookAnew:
+            goneLooks += 1
+            judgeAgain(because: "the app's first machine is gone: looking at the fleet anew", &agenda)
+        case .gone:
+            self.intent = nil
+            close(runningStage, .failed, "the app's first machine is another at every look", &agenda)
+            end(
+                .unavailable, "the app's first machine is another at every look; nothing changed",
+                nextSteps: ["somebody else changes the fleet; try again when they are done"], &agenda)
         case .held where (resumptions > 0 || mustConfirm) && intent != .diagnose:
             state = .confirming
             let own = deploy?.release?.number
@@ -152,7 +201,10 @@ extension RunMachine {
 
     private mutating func proceed(_ intent: Intent, _ agenda: inout Agenda) throws(IllegalEvent) {
         switch intent {
-        case .deploy: beginDeploy(&agenda)
+        case .deploy:
+            if request.settings.judgesAgain == true { recordWayBack(&agenda) }
+            beginDeploy(&agenda)
+        case .judge: return  // answered before
         case .rollback(let target): beginRollback(to: target, before: deploy?.before ?? [], &agenda)
         case .undo(let reason, let changed): undo(reason, changed, &agenda)
         case .diagnose:
@@ -200,6 +252,11 @@ extension RunMachine {
         case .waiting:
             open(.preValidation, &agenda)
             stopped(.preValidation, changed: [], &agenda)
+        case .preValidation where request.kind == .rollback && claim.state != .idle:
+            // What was held is held by nobody now.
+            claim.takeOver(claim.machines, others: [:], wait: request.settings.waitForApp, &agenda)
+            intent = .judge
+            state = .claiming
         case .preValidation where request.kind == .rollback:
             preValidation = PreValidation(request)
             preValidation.begin(&agenda)
@@ -214,7 +271,11 @@ extension RunMachine {
         case .claiming:
             if case .deploy = intent {
                 stopped(.deploy, changed: [], &agenda)
+            } else if case .judge = intent, request.kind != .rollback {
+                stopped(runningStage, changed: [], &agenda)
             } else {
+                // One that has not begun has nothing to go on with: it is judged anew.
+                if isUnbegun { intent = .judge }
                 claim.takeOver([], others: [:], wait: request.settings.waitForApp, &agenda)
             }
         case .deploy: resumeDeploy(reason, &agenda)
@@ -241,6 +302,11 @@ extension RunMachine {
             notify.resume(report, over: request.settings.channels, &agenda)
         case .finished: break
         }
+    }
+
+    /// Whether it is a rollback that waits for the app and has not had it.
+    private var isUnbegun: Bool {
+        request.settings.judgesAgain == true && request.kind == .rollback && rollback == nil
     }
 
     private mutating func resumeDeploy(_ reason: String, _ agenda: inout Agenda) {

@@ -11,25 +11,57 @@ extension RunMachine {
     mutating func afterPreValidation(_ agenda: inout Agenda) {
         switch preValidation.state {
         case .waiting, .asking: return
+        // Who may wait has its image built meanwhile.
+        case .passed
+        where preValidation.contention != nil && (request.kind == .rollback || request.settings.waitForApp == nil):
+            takeFleet(for: .judge, &agenda)
         case .passed:
-            let skipped = preValidation.overrides.map(\.gate)
-            close(
-                .preValidation, skipped.isEmpty ? .passed : .overridden,
-                skipped.isEmpty
-                    ? "\(preValidation.gates.count) gates passed" : "overridden: \(skipped.joined(separator: ", "))",
-                &agenda)
+            passed(&agenda)
             if request.kind == .rollback, let target = preValidation.facts.wayBack {
-                open(.rollback, &agenda)
-                take(
-                    AppClaim.guards(of: preValidation.facts.fleet, staying: stayingGroups),
-                    in: preValidation.facts.fleet, for: .rollback(target: target), &agenda)
+                if runningStage != .rollback { open(.rollback, &agenda) }
+                takeFleet(for: .rollback(target: target), &agenda)
+            } else if case .built = build.state {
+                takeFleet(for: .deploy, &agenda)
             } else {
                 state = .window
                 open(.window, &agenda)
                 windowGate.begin(&agenda)
             }
-        case .refused(let refusal): refuse(.preValidation, refusal, &agenda)
-        case .stopped: stopped(.preValidation, changed: [], &agenda)
+        case .refused(var refusal):
+            if runningStage != .preValidation { refusal.reason += " (asked again after the wait)" }
+            refuse(runningStage, refusal, &agenda)
+        case .stopped: stopped(runningStage, changed: [], &agenda)
+        }
+    }
+
+    private mutating func passed(_ agenda: inout Agenda) {
+        let (skipped, count) = (preValidation.overrides.map(\.gate), preValidation.gates.count)
+        guard runningStage == .preValidation else {
+            agenda.note(.message(text: "\(count) gates passed again"))
+            return
+        }
+        let later = preValidation.contention == nil ? "" : "; the fleet is judged when this run has the app"
+        close(
+            .preValidation, skipped.isEmpty ? .passed : .overridden,
+            (skipped.isEmpty ? "\(count) gates passed" : "overridden: \(skipped.joined(separator: ", "))") + later,
+            &agenda)
+    }
+
+    /// Asks for the app by the machines that it has, as far as is known.
+    private mutating func takeFleet(for intent: Intent, _ agenda: inout Agenda) {
+        let fleet = preValidation.facts.fleet
+        take(AppClaim.guards(of: fleet, staying: stayingGroups), in: fleet, for: intent, &agenda)
+    }
+
+    /// The way back as it was found, recorded before anything changes.
+    mutating func recordWayBack(_ agenda: inout Agenda) {
+        guard let wayBack = preValidation.facts.wayBack,
+            preValidation.facts.history?.current?.number != wayBack.number
+        else { return }
+        agenda.performAndForget(.ledger(entry: .record(release: wayBack)))
+        // A record keeps its state when it is completed: one that failed once and serves now is judged anew.
+        if wayBack.run != request.run {
+            agenda.performAndForget(.ledger(entry: .mark(number: wayBack.number, state: .verified)))
         }
     }
 
@@ -69,17 +101,10 @@ extension RunMachine {
             let isPushed = image.uploadedBytes + image.skippedBytes > 0
             let sizes = isPushed ? ", \(sent) uploaded, \(kept) already there" : ""
             close(.build, .passed, "\(image.digest.short)\(sizes)", &agenda)
-            // The way back as it was found, recorded before anything changes.
-            if let wayBack = preValidation.facts.wayBack, preValidation.facts.history?.current == nil {
-                agenda.performAndForget(.ledger(entry: .record(release: wayBack)))
-                // A record keeps its state when it is completed: one that failed once and serves now is judged anew.
-                if wayBack.run != request.run {
-                    agenda.performAndForget(.ledger(entry: .mark(number: wayBack.number, state: .verified)))
-                }
-            }
+            // What is found may be another's by the time at which this run has the app.
+            if request.settings.judgesAgain != true { recordWayBack(&agenda) }
             open(.deploy, &agenda)
-            let fleet = preValidation.facts.fleet
-            take(AppClaim.guards(of: fleet, staying: stayingGroups), in: fleet, for: .deploy, &agenda)
+            takeFleet(for: .deploy, &agenda)
         case .refused(let refusal): refuse(.build, refusal, &agenda)
         case .stopped: stopped(.build, changed: [], &agenda)
         }
@@ -96,6 +121,15 @@ extension RunMachine {
             close(.deploy, .passed, "\(machines) machines on \(deploy.release?.number.description ?? "")", &agenda)
             beginVerify(
                 request.settings.verify, deploy.expectedChecks, versions: deploy.versions, &agenda)
+        case .failed(let reason, let changed) where changed.isEmpty && deploy.isOvertaken && mayLookAnew:
+            // The other one was first by a moment; what this run has opened is closed before it waits.
+            if let release = deploy.release {
+                agenda.performAndForget(.platform(call: .finishRelease(id: release.platformID, status: "failed")))
+                agenda.performAndForget(.ledger(entry: .mark(number: release.number, state: .failed)))
+            }
+            self.deploy = nil
+            goneLooks += 1
+            judgeAgain(because: "somebody else was first (\(reason)): looking at the fleet anew", &agenda)
         case .failed(let reason, let changed):
             if troubleSince == nil { troubleSince = agenda.now }
             noteLateCreations(deploy.remains, agenda.now)
@@ -105,6 +139,10 @@ extension RunMachine {
         case .refused(let refusal) where !changedByDeploy.isEmpty:
             close(.deploy, .failed, refusal.reason, &agenda)
             failed("the deploy could not go on: \(refusal.reason)", changed: changedByDeploy, &agenda)
+        case .refused(let refusal) where refusal.isOvertaken == true && mayLookAnew:
+            self.deploy = nil
+            goneLooks += 1
+            judgeAgain(because: "\(refusal.reason): looking at the fleet anew", &agenda)
         case .refused(let refusal): refuse(.deploy, refusal, &agenda)
         case .stopped(let changed): stopped(.deploy, changed: everChanged(and: changed), &agenda)
         }

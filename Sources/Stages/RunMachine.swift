@@ -12,7 +12,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
         /// Next: `preValidation`, `diagnosing` (a recovery).
         case waiting
-        /// Next: `window`, `claiming` (a rollback), `settling`.
+        /// Also once more, after a wait for the app. Next: `window`, `claiming` (a rollback; a fleet that somebody is at
+        /// work on; an image that is built), `settling`.
         case preValidation
         /// What a lost run has left behind. Next: `claiming`, `verify`, `settling`.
         case diagnosing
@@ -20,11 +21,12 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case window
         /// Next: `claiming`, `deploy` (an app without machines), `settling`.
         case build
-        /// The app is taken for this run, for the first time or again. Next: whatever the claim is for; `settling`.
+        /// The app is taken for this run, for the first time or again. Next: whatever the claim is for; `preValidation`
+        /// (what was known is of the past); `settling`.
         case claiming
         /// Is the app still as the run left it? Next: whatever the claim is for; `settling`.
         case confirming
-        /// Next: `verify`, `rollback`, `claiming`, `settling`.
+        /// Next: `verify`, `rollback`, `claiming`, `preValidation` (the fleet is another than a moment ago), `settling`.
         case deploy
         /// Next: `rollback`, `claiming`, `settling`.
         case verify
@@ -67,6 +69,10 @@ package struct RunMachine: Hashable, Codable, Sendable {
     package internal(set) var resumptions = 0
     /// What the claim is for.
     var intent: Intent?
+    /// When it first asked for the app.
+    var queuedAt: Timestamp?
+    /// How often the machines to be held were gone when their turn came.
+    var goneLooks = 0
     /// Why the run goes back, or on, after it was resumed; empty where it never was.
     var resumedBecause = ""
     /// Until when a creation that nobody waits for any more may still happen.
@@ -121,6 +127,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
         /// A deploy whose process died: back, or, where there is no way back, on.
         case undo(reason: String, changed: [String])
         case diagnose
+        /// To judge the fleet when nobody else is at work on it.
+        case judge
         case reap
     }
 
@@ -128,6 +136,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     package static let latestArrival = Duration.seconds(60)
     /// How long leaving an app may take before its leases are left to end by themselves.
     package static let leavingPatience = Duration.seconds(4)
+    /// How often a fleet is looked at anew because its first machine was gone before it could be held.
+    package static let maxGoneLooks = 5
 
     package init(_ request: RunRequest) {
         self.request = request

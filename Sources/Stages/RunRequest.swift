@@ -90,6 +90,9 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var waitForApp: Duration?
         /// Whether it minds who else waits; nil in requests of earlier versions, whose journals know of no tickets.
         package var waitsInLine: Bool?
+        /// Whether it asks everything again once it has the app, where somebody else was at work when it asked first, or
+        /// it had to wait; nil in requests of earlier versions, whose journals know of no second time.
+        package var judgesAgain: Bool?
         /// Nil where nobody's approval is asked for.
         package var approvals: ApprovalRule?
 
@@ -124,6 +127,7 @@ package struct RunRequest: Hashable, Codable, Sendable {
             self.runURL = runURL
             self.waitForApp = waitForApp
             waitsInLine = true
+            judgesAgain = true
             self.approvals = approvals
         }
     }

@@ -58,9 +58,14 @@ extension PreValidation: TabledStage {
         asking+probe | stop | stopped
         asking+probe | others | !
         asking+baseline | probe | = | provePullable
-        asking+baseline | probe/bad, failed | refused
+        asking+baseline | probe/bad | = | lease
+        asking+baseline | failed | refused
         asking+baseline | stop | stopped
         asking+baseline | others | !
+        asking+holder | leaseHolder, failed | refused
+        asking+holder | leaseHolder/other | passed
+        asking+holder | stop | stopped
+        asking+holder | others | !
         asking+only | dirtyPaths | passed
         asking+only | failed | refused
         asking+only | stop | stopped
@@ -79,7 +84,7 @@ extension PreValidation: TabledStage {
             settings.branch = "main"
             settings.requiredSecrets = ["DATABASE_URL"]
             if state == "asking+checks" || state == "asking+ci" { settings.checks = ChecksPolicy(names: ["Tests"]) }
-            settings.healthyElsewhere = state == "asking+baseline" ? [] : [Sample.health]
+            settings.healthyElsewhere = ["asking+baseline", "asking+holder"].contains(state) ? [] : [Sample.health]
         }
         var stage = PreValidation(request)
         if state.hasPrefix("waiting") { return (stage, StageTable.stranger) }
@@ -91,12 +96,12 @@ extension PreValidation: TabledStage {
         }
         let asked = String(state.drop { $0 != "+" }.dropFirst())
         if asked == "ci" { return (stage, try StageTable.action("commit", in: agenda)) }
-        if !["branch", "changes", "provePullable", "baseline", "only", "checks", ""].contains(asked) {
+        if !["branch", "changes", "provePullable", "baseline", "holder", "only", "checks", ""].contains(asked) {
             return (stage, try StageTable.action(asked, in: agenda))
         }
         // Answers everything but what is to be left open, until nothing else is asked.
         let history: Answer =
-            asked == "baseline" ? Answer.sample("history") : .history(history: Sample.history())
+            ["baseline", "holder"].contains(asked) ? Answer.sample("history") : .history(history: Sample.history())
         let answers: [String: Answer] = [
             "app": Answer.sample("app"), "history": history, "machines": Answer.sample("machines"),
             "releases": Answer.sample("platformReleases"), "secretNames": Answer.sample("names"),
@@ -105,7 +110,7 @@ extension PreValidation: TabledStage {
             "changes": Answer.sample("changes"), "provePullable": Answer.sample("image"),
             "probe": Answer.sample("probe"),
         ]
-        let leftOpen = ["only": "clean", "baseline": "probe"][asked] ?? asked
+        let leftOpen = ["only": "clean", "baseline": "probe", "holder": "lease"][asked] ?? asked
         var open = agenda.actions
         var found: ActionID?
         var next = 100
@@ -117,12 +122,15 @@ extension PreValidation: TabledStage {
                 found = action.id
                 continue
             }
-            guard let answer = answers[action.effect.name] else {
+            // What runs is not healthy: is somebody at work on it?
+            let isBad = asked == "holder" && action.effect.name == "probe" && !isFirst
+            let bad = isBad ? Answer.probe(result: ProbeResult(status: 503, elapsed: .zero)) : nil
+            guard let answer = bad ?? answers[action.effect.name] else {
                 throw StageTable.UnknownName(name: action.effect.name)
             }
             var agenda = Agenda(now: Sample.start, nextAction: next)
             // What follows from an answer is left open with everything else once it is found.
-            if found != nil, !["only", "baseline", "checks"].contains(asked) { break }
+            if found != nil, !["only", "baseline", "holder", "checks"].contains(asked) { break }
             try stage.handle(action.id, answer, &agenda)
             next = agenda.nextAction
             open += agenda.actions

@@ -152,6 +152,7 @@ import Testing
                 decoding: encoder.encode(Sample.request { $0.waitForApp = .seconds(600) }), as: UTF8.self))
         #expect(old["settings"]?["waitsInLine"] == true)
         old["settings"]?["waitsInLine"] = nil
+        old["settings"]?["judgesAgain"] = nil
         let request = try JSONDecoder().decode(RunRequest.self, from: Data(old.text().utf8))
         var simulation = Simulation(request, on: simulation().fly)
         simulation.fly.leaseForAnother("m1", until: Sample.start + .seconds(40))

@@ -91,6 +91,9 @@ enum StageTable {
         case ("failed", "refused"): return .failed(failure: Failure(.refused, "no"))
         case ("failed", "forbidden"): return .failed(failure: Failure(.forbidden, "not yours"))
         case ("failed", "unauthorized"): return .failed(failure: Failure(.unauthorized, "who are you"))
+        case ("leaseHolder", "other"):
+            return .leaseHolder(
+                holder: LeaseHolder(owner: "ben", description: "", expiresAt: Sample.start + .seconds(60)))
         case ("probe", "bad"): return .probe(result: ProbeResult(status: 503, elapsed: .zero))
         case ("probe", "missing"): return .probe(result: ProbeResult(status: 404, elapsed: .zero))
         case ("observations", "sick"):
