@@ -22,8 +22,8 @@ import Testing
         var recoveries = 0
     }
 
-    private static func rehearse(_ seeds: [UInt64]) -> Findings {
-        let rehearsal = Rehearsal()
+    private static func rehearse(_ seeds: [UInt64], _ scenarios: [Scenario] = Scenario.all) -> Findings {
+        let rehearsal = Rehearsal(scenarios)
         var findings = Findings()
         for seed in seeds {
             let run = rehearsal.run(seed)
@@ -58,14 +58,14 @@ import Testing
         }
     }
 
-    /// Seeds in which a promise was once broken. What they draw changes with the scenarios; it is no loss to play them.
+    /// Seeds in which a promise was once broken, all drawn before there were runs that wait in line.
     private static let once: [UInt64] = [
         170_717, 466_074, 523_857, 526_229, 531_596, 599_527, 623_733, 649_521, 666_920, 668_189, 671_574, 722_021,
         750_560, 901_921, 906_412, 993_858, 1_108_672, 1_227_815, 1_278_454, 1_294_773,
     ]
 
     @Test func `what was mended stays mended`() {
-        let findings = Self.rehearse(Self.once)
+        let findings = Self.rehearse(Self.once, Scenario.alone)
         #expect(findings.complaints.isEmpty, "\(findings.complaints.joined(separator: "\n"))")
     }
 

@@ -29,6 +29,9 @@ package enum CheckName: String, Hashable, Codable, Sendable, CaseIterable {
     case honestOutcome = "honest-outcome"
     /// 5. Two runs never change the fleet in turns.
     case oneActiveRun = "one-active-run"
+    /// 5. Of runs that wait on the platform, the one that began earlier has the app earlier. Judged where they began
+    /// eight seconds apart or more, and nobody slept and no call went wrong.
+    case lineOrder = "line-order"
     /// 6. A rollback goes to a verified release that has not failed since, and happens once per run.
     case rollbackTarget = "rollback-target"
     /// 7. Every run has exactly one end.

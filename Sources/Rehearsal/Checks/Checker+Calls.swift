@@ -14,8 +14,10 @@ extension Checker {
         case .app, .machines, .observe, .machine, .refreshLease, .secretNames, .createRelease, .releases, .versions,
             .lease, .metadata:
             break
-        case .setMetadata(let id, _, _), .removeMetadata(let id, _):
+        case .setMetadata(let id, _, _):
             touches(id, "marks", who, world)
+            if facts[who.ordinal]?.queuedAt == nil { facts[who.ordinal]?.queuedAt = now }
+        case .removeMetadata(let id, _): touches(id, "marks", who, world)
         case .acquireLease(let id, let seconds):
             touches(id, "leases", who, world)
             if seconds > Checker.longestLeaseSeconds {

@@ -12,6 +12,7 @@ extension Checker {
         checkTerminalRecords(engine)
         checkNotices()
         checkActiveRuns()
+        checkLine(engine)
         checkReleases(engine)
         checkLeases(engine.world)
         guard isFleetChanged else { return }

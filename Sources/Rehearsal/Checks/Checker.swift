@@ -32,6 +32,9 @@ struct Checker: Sendable {
         /// The look after which a change was sent last, by its operation.
         var sent: [String: SentChange] = [:]
         var notices: [NoticeOrder.Channel: Int] = [:]
+        /// When it took its place in the line, and when it had the app then.
+        var queuedAt: Timestamp?
+        var tookAt: Timestamp?
     }
 
     struct SentChange: Sendable {

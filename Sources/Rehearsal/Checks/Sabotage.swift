@@ -17,6 +17,8 @@ struct SabotageState: Sendable {
     var changes: [ActionID: Action] = [:]
     var leases: [MachineID: LeaseNonce] = [:]
     var hasActed = false
+    /// Writings of a ticket that nobody writes.
+    var beats = 0
 }
 
 extension Saboteur {
@@ -68,6 +70,12 @@ extension Saboteur {
             kind = .answered(action: action, answer: .machines(list: list))
         case (.claimsSuccess, .machines(let list)):
             kind = .answered(action: action, answer: .machines(list: list.dropLast()))
+        case (.garblesLine, .metadata) where who.name == "third run":
+            kind = .answered(action: action, answer: .metadata(values: [:]))
+        case (.garblesLine, .metadata(var values)) where who.name == "second run":
+            state.beats += 1
+            values[Bookkeeping.ticketPrefix + "00NOBODY"] = "1 \(state.beats) 100 nobody"
+            kind = .answered(action: action, answer: .metadata(values: values))
         case (.ignoresHold, .failed(let failure)) where failure.code == .leaseHeld && who.ordinal == 1:
             guard let machine = call?.target, let held = world.machines[machine.rawValue]?.lease else { return nil }
             let lease = Lease(nonce: LeaseNonce(held.nonce), expiresAt: held.expiresAt)

@@ -56,6 +56,8 @@ package enum Saboteur: String, Hashable, Codable, Sendable, CaseIterable {
     case swallowsAnswer = "swallows-answer"
     /// It begins though another run has the app, and takes the other's leases for its own.
     case ignoresHold = "ignores-hold"
+    /// One run sees no tickets, and another sees one that does not exist.
+    case garblesLine = "garbles-line"
 
     /// The check that must catch it.
     package var caughtBy: CheckName {
@@ -78,6 +80,7 @@ package enum Saboteur: String, Hashable, Codable, Sendable, CaseIterable {
         case .claimsSuccess: .honestOutcome
         case .swallowsAnswer: .termination
         case .ignoresHold: .oneActiveRun
+        case .garblesLine: .lineOrder
         }
     }
 
@@ -104,6 +107,8 @@ package enum Saboteur: String, Hashable, Codable, Sendable, CaseIterable {
             return (.mixedFleet, RehearsalPlan())
         case .ignoresHold:
             return (.sharedStore, RehearsalPlan())
+        case .garblesLine:
+            return (.waitingLine, RehearsalPlan())
         case .ignoresServingFloor, .reapsHealthyMachines, .releasesOthersLease, .changesWithoutLease,
             .repeatsUpdateBlindly, .waitsWithoutVersion, .waitsForOldVersion, .takesEmptyListForFirstDeploy,
             .tellsBeforeRecording,

@@ -199,6 +199,7 @@ extension Engine {
             kill(index, "an event its machine does not take")
             return
         }
+        if processes[index].isHolding { checker.tookApp(processes[index].who) }
         if story.isTold { for note in agenda.notes { tell(note, processes[index].name) } }
         if processes[index].isRollingBack, !checker.isRollingBack(processes[index].who),
             // A first release that is finished is gone on with, and not gone back to.

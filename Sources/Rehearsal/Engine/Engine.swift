@@ -135,6 +135,14 @@ struct Engine {
                 .run(kind: rival.kind, store: rival.sharesStore ? 0 : 1, name: "second run"),
                 at: now + .milliseconds(rival.afterMilliseconds))
         }
+        for (index, other) in prepared.scenario.others.enumerated() {
+            if !other.sharesStore { stores.append(RehearsalStore(records: prepared.records)) }
+            launch(
+                .run(
+                    kind: other.kind, store: other.sharesStore ? 0 : stores.count - 1,
+                    name: index == 0 ? "third run" : "run \(index + 3)"),
+                at: now + .milliseconds(other.afterMilliseconds))
+        }
         for disturbance in prepared.scenario.disturbances + plan.disturbances { place(disturbance) }
     }
 

@@ -3,6 +3,7 @@
 
 internal import FlyWorld
 internal import Model
+internal import Rollouts
 internal import Stages
 
 /// One process that drives a run: the machine, what it knows of its store, and what the client of the API keeps.
@@ -37,6 +38,8 @@ struct RunProcess: Sendable {
     /// Whether how the run ends is known to the checks.
     var hasReported = false
     private(set) var isRollingBack = false
+    /// Whether it has the app, as far as it knows.
+    private(set) var isHolding = false
     /// What came while it slept.
     var inbox: [RunEvent.Kind] = []
     /// What it was about to do when it was stopped.
@@ -72,6 +75,7 @@ struct RunProcess: Sendable {
         isFinished = machine.isFinished
         isReported = machine.report != nil
         isRollingBack = machine.state == .rollback
+        isHolding = machine.claim.state == .held
         return agenda
     }
 

@@ -71,6 +71,8 @@ package struct Scenario: Sendable {
     /// How the old image behaves when it is started again; at the beginning it runs well.
     package var oldImage: GuestBehaviour
     package var rival: Rival?
+    /// Further runs of the same app, in the order in which they begin; the plan of a seed has no say in them.
+    package var others: [Rival] = []
     /// What goes wrong in every run of the scenario.
     package var disturbances: [Disturbance]
     /// Runs that a person starts, one after the other, once all is over.

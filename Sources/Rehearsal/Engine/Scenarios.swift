@@ -8,7 +8,14 @@ internal import Verification
 
 extension Scenario {
     /// Every built-in scenario; one that is listed here is rehearsed, killed at every point, and drawn by seeds.
-    package static let all: [Scenario] = [
+    package static let all = alone + inLine
+
+    /// Runs that wait for each other, with nothing shared but the platform. What is added here changes what a seed draws
+    /// from all; not what it draws from those that wait for nobody.
+    package static let inLine: [Scenario] = [waitingLine, waitingRollback]
+
+    /// Runs that wait for nobody.
+    package static let alone: [Scenario] = [
         rolling, firstDeploy, failingVerify, crashingRelease, failingChecks, failingRollback, rollbackOnly,
         removedGroup, addedGroup, autostopped, unreachableHost, mixedFleet, foundFleet, sharedStore, platformOnly,
         interrupted, worker, workerBeside,
@@ -164,6 +171,24 @@ extension Scenario {
             "platform-only", "two runs at once that share nothing but the platform", settings: settings(),
             seats: seats(2), expected: [.verified, .refused])
         scenario.rival = Rival(.deploy, afterMilliseconds: 300, sharesStore: false)
+        return scenario
+    }()
+
+    package static let waitingLine: Scenario = {
+        var scenario = Scenario(
+            "waiting-line", "two runs wait for a third, with nothing shared but the platform",
+            settings: settings { $0.waitForApp = .seconds(900) }, seats: seats(2),
+            newImage: GuestBehaviour(bootMilliseconds: 6_000))
+        scenario.rival = Rival(.deploy, afterMilliseconds: 1_500, sharesStore: false)
+        scenario.others = [Rival(.deploy, afterMilliseconds: 10_500, sharesStore: false)]
+        return scenario
+    }()
+
+    package static let waitingRollback: Scenario = {
+        var scenario = Scenario(
+            "waiting-rollback", "a rollback waits for a deploy, with nothing shared but the platform",
+            settings: settings { $0.waitForApp = .seconds(900) }, seats: seats(2))
+        scenario.rival = Rival(.rollback, afterMilliseconds: 5_000, sharesStore: false)
         return scenario
     }()
 

@@ -93,8 +93,8 @@ package struct KillPoints: Sendable {
         return plan
     }
 
-    /// The number of the process that recovers: after the run and its rival.
-    private var recoverer: Int { scenario.scenario.rival == nil ? 1 : 2 }
+    /// The number of the process that recovers: after the run and those beside it.
+    private var recoverer: Int { (scenario.scenario.rival == nil ? 1 : 2) + scenario.scenario.others.count }
 
     /// Every death of a process under a plan.
     private static func points(_ scenario: PreparedScenario, _ plan: RehearsalPlan, process: Int) -> [KillCase] {
