@@ -170,11 +170,13 @@ package struct WaitingLine: Hashable, Codable, Sendable {
             sightings[key] = known
         }
         let present = Set(found.map(\.key))
+        // Where its own is away as well, the machine was updated: that tells of nobody that they have left, and a second
+        // update soon after the first may take away what was written between.
+        let isWiped = beat > 0 && metadata[key] == nil
+        let missing = isWiped ? 1 : WaitingLine.looksOfTheMissing
         for (key, sighting) in sightings where !present.contains(key) {
-            sightings[key]?.still += WaitingLine.looksOfTheMissing
-            if sighting.isListed || sighting.still + WaitingLine.looksOfTheMissing >= WaitingLine.looksOfTheDead {
-                sightings[key] = nil
-            }
+            sightings[key]?.still += missing
+            if sighting.isListed || sighting.still + missing >= WaitingLine.looksOfTheDead { sightings[key] = nil }
         }
         letPass(at: now)
     }

@@ -101,6 +101,21 @@ private struct Bench {
         #expect(bench.line.ahead.isEmpty && bench.line.dead.isEmpty)
     }
 
+    @Test func `two updates one after the other take nobody's place, for one's own ticket is away as well`() {
+        var bench = Bench()
+        bench.look(["A": "1 1 0 ada"])
+        for look in 1...WaitingLine.looksOfTheDead {
+            _ = bench.line.renew(at: bench.now)
+            bench.look(["A": nil])
+            #expect(bench.line.ahead.isEmpty == (look == WaitingLine.looksOfTheDead), "look \(look)")
+        }
+        bench.look(["B": "1 1 0 ben"])
+        for look in 1...2 {
+            bench.look(["B": nil, "M": bench.line.renew(at: bench.now).description])
+            #expect(bench.line.ahead.isEmpty == (look == 2), "who is missing beside it has left")
+        }
+    }
+
     @Test func `one that an old list showed, and that is gone, keeps nobody waiting`() {
         var bench = Bench(listed: [key("A"): "1 1 0 ada", key("M"): "1 1 0 itself", "fly_release_id": "rel"])
         #expect(bench.line.ahead.map(\.run) == ["A"])

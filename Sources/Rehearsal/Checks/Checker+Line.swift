@@ -30,7 +30,9 @@ extension Checker {
         guard Checker.promisesOrder(under: engine.scenario.disturbances + engine.plan.disturbances) else { return }
         let waiting = facts.compactMap(\.self).filter { $0.queuedAt != nil }
         for late in waiting {
-            guard let joined = late.queuedAt, let took = late.tookAt else { continue }
+            // Whoever goes on with a run of the line has the run's place in it.
+            let places = waiting.filter { $0.who.run == late.who.run }.compactMap(\.queuedAt)
+            guard let joined = places.min(), let took = late.tookAt else { continue }
             for early in waiting {
                 guard let began = early.queuedAt, began + Checker.promisedDistance <= joined,
                     early.tookAt.map({ $0 > took }) ?? true,
