@@ -70,7 +70,9 @@ extension PreValidation {
     /// The release to which another run has gone back while this one, which was to go back as well, waited for it; nil
     /// where there is none.
     func goneBackMeanwhile(_ history: ReleaseHistory) -> ReleaseNumber? {
-        guard isSecondTime, let current = history.current, !runsWholly(current) else { return nil }
+        guard isSecondTime, request.target == nil, chosenTarget == nil, let current = history.current,
+            !runsWholly(current)
+        else { return nil }
         return history.verified.first { $0.number < current.number && runsWholly($0) }?.number
     }
 

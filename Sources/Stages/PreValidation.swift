@@ -455,8 +455,9 @@ package struct PreValidation: Hashable, Codable, Sendable {
 
     /// A fleet that Airboss never deployed can be gone back to if it is whole and healthy now.
     private mutating func adopt(_ managed: [FleetMachine], _ agenda: inout Agenda) {
-        // What a run put there that never ended was verified by nobody, however well it is.
-        guard brokenOff == nil else {
+        // What a run put there that never ended was verified by nobody, however well it is. A ledger that knows the run
+        // tells how it ended.
+        guard facts.history?.states.isEmpty == false || brokenOff == nil else {
             notAdopted("a run has not ended", &agenda)
             return
         }
