@@ -54,6 +54,13 @@ package struct RollingRollout: Hashable, Codable, Sendable {
     private var askedAt: [ActionID: Timestamp] = [:]
     /// When what ``view`` shows was heard.
     private var heardAt: [MachineID: Timestamp] = [:]
+    /// The looks and polls that are not answered yet, each with when it was asked and with the machines, in their
+    /// order, of which something was heard since. Nothing else is ever asked of `askedAt` and `heardAt`.
+    package var heardSinceAsked: [(action: ActionID, askedAt: Timestamp, heard: [MachineID])] {
+        askedAt.sorted { $0.key < $1.key }.map { action, asked in
+            (action, asked, heardAt.filter { $0.value > asked }.keys.sorted())
+        }
+    }
     /// Machines that may be better than ``view`` shows: they are not counted on, and not taken for broken.
     private var doubtful: Set<MachineID> = []
 

@@ -9,7 +9,8 @@ internal import Stages
 ///
 /// Two situations with the same bytes are the same but for four things, and behave alike:
 /// - **The clock.** Every instant is written as its distance from now; one that has passed is written as passed, for
-///   the machines only ever ask whether it has. (The one age they measure, `blockedSince`, is written whole.)
+///   the machines only ever ask whether it has. (Ages that they measure are written whole: `ages`. Which of two
+///   instants that have passed was the earlier one, a rollout asks of its questions: `heardSinceAsked` is written.)
 /// - **Action numbers.** Machines compare them, and nothing else; the situation numbers the open ones anew by what was
 ///   asked. A number that is not open any more will never be answered, so that all of them are one.
 /// - **Nonces.** Compared, and nothing else; numbered in the order in which they are met.
@@ -39,6 +40,7 @@ final class CanonicalForm {
         case timestamp, action, nonce, config, machine, observation, plan, item, record, stage, preValidation
         /// The dictionaries that are written most often, without generics' toll.
         case views, changes, installed
+        case rollout
     }
 
     /// Properties that machines keep for reports alone, and those that never change in a check: what they were begun
@@ -47,8 +49,17 @@ final class CanonicalForm {
         [
             "nextAction", "startedAt", "finishedAt", "createdAt", "verifiedAt", "troubleSince", "firstFailureAt",
             "items", "groupSizes", "members", "limits", "request", "report", "commit", "image",
+            // Written as `heardSinceAsked`.
+            "askedAt", "heardAt",
+            // Looked up by an action's number alone.
+            "acquisitions",
         ].map(CanonicalForm.number(of:)))
-    private let ages = Set(["blockedSince"].map(CanonicalForm.number(of:)))
+    /// Instants whose age is measured, in milliseconds up to which it makes a difference.
+    private let ages: [UInt32: Int64] = [
+        CanonicalForm.number(of: "blockedSince"): CanonicalForm.never,
+        CanonicalForm.number(of: "firstTrouble"): AppClaim.patience.wholeMilliseconds,
+        CanonicalForm.number(of: "lookedAt"): Deploy.maxLookAge.wholeMilliseconds + 1,
+    ]
 
     /// A property's name as a number (FNV-1a): there are a few hundred names, and the number has 32 bits.
     private static func number(of name: String) -> UInt32 {
@@ -59,6 +70,14 @@ final class CanonicalForm {
 
     /// Ten years in milliseconds: an end that no lease and no deadline has.
     private static let never: Int64 = 315_576_000_000
+
+    /// The bytes by which something is brought into order among its like: nonces get no numbers yet.
+    func order(_ body: () -> Void) -> [UInt8] {
+        let wasMasked = masksNonces
+        masksNonces = true
+        defer { masksNonces = wasMasked }
+        return separately(body)
+    }
 
     func begin(at time: Timestamp) {
         bytes.removeAll(keepingCapacity: true)
@@ -123,11 +142,12 @@ final class CanonicalForm {
 
     func write(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
 
-    func write(_ time: Timestamp, isAge: Bool = false) {
+    /// - Parameter oldest: the age up to which it makes a difference when the instant was, in milliseconds.
+    func write(_ time: Timestamp, oldest: Int64 = 0) {
         let distance = time.milliseconds - now.milliseconds
         // What never comes is equally far from every instant.
         if distance > CanonicalForm.never { return write(-1) }
-        write(isAge ? Int(distance) : Int(max(0, distance)))
+        write(Int(max(-oldest, distance)))
     }
 
     func write(_ nonce: LeaseNonce) {
@@ -140,6 +160,15 @@ final class CanonicalForm {
         let number = nonces[nonce] ?? nonces.count + 1
         nonces[nonce] = number
         write(number)
+    }
+
+    /// An order of two values whose canonical forms are alike.
+    func precedes(_ left: some Encodable, _ right: some Encodable) -> Bool {
+        switch (left, right) {
+        case (let left as ActionID, let right as ActionID): left < right
+        case (let left as LeaseNonce, let right as LeaseNonce): left.rawValue < right.rawValue
+        default: false
+        }
     }
 
     /// Whether the nonce has been written, so that somebody may still use it.
@@ -183,6 +212,20 @@ final class CanonicalForm {
         }
     }
 
+    private func write(_ rollout: RollingRollout) {
+        let questions = rollout.heardSinceAsked.compactMap { question in
+            actions[question.action].map { (number: $0, wasEarlier: question.askedAt < now, heard: question.heard) }
+        }
+        write(questions.count)
+        for question in questions.sorted(by: { $0.number < $1.number }) {
+            write(question.number)
+            write(question.wasEarlier)
+            write(question.heard.count)
+            for machine in question.heard { write(machine.rawValue) }
+        }
+        encodePlainly(rollout)
+    }
+
     private func write(_ record: ReleaseRecord) {
         write(record.number.value)
         write(record.digest.rawValue)
@@ -198,11 +241,11 @@ final class CanonicalForm {
     // MARK: - Anything
 
     /// Writes any value. The machines' conformances throw nothing of their own, and neither do the containers below.
-    func write<Value: Encodable>(_ value: Value, isAge: Bool = false) {
+    func write<Value: Encodable>(_ value: Value, oldest: Int64 = 0) {
         switch kind(of: Value.self) {
         case .plain: encodePlainly(value)
         case .unordered: (value as? any Unordered)?.writeSorted(to: self)
-        case .timestamp: if let time = value as? Timestamp { write(time, isAge: isAge) }
+        case .timestamp: if let time = value as? Timestamp { write(time, oldest: oldest) }
         case .action: if let action = value as? ActionID { write(actions[action] ?? -1) }
         case .nonce: if let nonce = value as? LeaseNonce { write(nonce) }
         case .config: if let config = value as? MachineConfig { write(config) }
@@ -218,6 +261,7 @@ final class CanonicalForm {
         case .changes: writeSorted(value as? [String: MachineChange] ?? [:], by: \.self) { encodePlainly($0) }
         case .installed:
             writeSorted(value as? [MachineID: FleetMachine] ?? [:], by: \.rawValue) { write($0) }
+        case .rollout: if let rollout = value as? RollingRollout { write(rollout) }
         }
     }
 
@@ -259,6 +303,7 @@ final class CanonicalForm {
             case is [MachineID: Observation].Type: .views
             case is [String: MachineChange].Type: .changes
             case is [MachineID: FleetMachine].Type: .installed
+            case is RollingRollout.Type: .rollout
             case is any Unordered.Type: .unordered
             default: .plain
             }
@@ -267,11 +312,11 @@ final class CanonicalForm {
     }
 
     /// Writes a property's name, unless its value makes no difference.
-    fileprivate func open(_ name: String) -> (isWanted: Bool, isAge: Bool) {
+    fileprivate func open(_ name: String) -> (isWanted: Bool, oldest: Int64) {
         let number = CanonicalForm.number(of: name)
-        if unread.contains(number) { return (false, false) }
+        if unread.contains(number) { return (false, 0) }
         for shift in [0, 8, 16, 24] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: number >> shift)) }
-        return (true, ages.contains(number))
+        return (true, ages[number] ?? 0)
     }
 }
 
@@ -290,12 +335,23 @@ extension Dictionary: Unordered where Key: Encodable, Value: Encodable {
             }
             return
         }
-        var keys: [(text: [UInt8], index: Index)] = []
-        for index in indices { keys.append((form.separately { form.write(self[index].key) }, index)) }
-        keys.sort { $0.text.lexicographicallyPrecedes($1.text) }
-        for (text, index) in keys {
-            form.write(text)
-            form.write(self[index].value)
+        var entries = indices.map { index in (text: form.order { form.write(self[index].key) }, index: index) }
+        entries.sort { $0.text.lexicographicallyPrecedes($1.text) }
+        // Actions that are not open any more are all alike: then what they were for decides.
+        if zip(entries, entries.dropFirst()).contains(where: { $0.text == $1.text }) {
+            entries = entries.map { entry in
+                (entry.text + form.order { form.write(self[entry.index].value) }, entry.index)
+            }
+            entries.sort { left, right in
+                // Where even that is alike, the numbers do; nothing here may hang on the order of a dictionary, which
+                // is another one in every process.
+                if left.text == right.text { return form.precedes(self[left.index].key, self[right.index].key) }
+                return left.text.lexicographicallyPrecedes(right.text)
+            }
+        }
+        for entry in entries {
+            form.write(self[entry.index].key)
+            form.write(self[entry.index].value)
         }
     }
 }
@@ -303,8 +359,12 @@ extension Dictionary: Unordered where Key: Encodable, Value: Encodable {
 extension Set: Unordered where Element: Encodable {
     fileprivate func writeSorted(to form: CanonicalForm) {
         form.write(count)
-        let elements = map { element in form.separately { form.write(element) } }
-        for element in elements.sorted(by: { $0.lexicographicallyPrecedes($1) }) { form.write(element) }
+        let elements = map { element in (text: form.order { form.write(element) }, element: element) }
+        let sorted = elements.sorted { left, right in
+            if left.text == right.text { return form.precedes(left.element, right.element) }
+            return left.text.lexicographicallyPrecedes(right.text)
+        }
+        for entry in sorted { form.write(entry.element) }
     }
 }
 
@@ -342,8 +402,8 @@ private struct KeyedForm<Key: CodingKey>: KeyedEncodingContainerProtocol {
     }
 
     mutating func encode<Value: Encodable>(_ value: Value, forKey key: Key) {
-        let (isWanted, isAge) = form.open(key.stringValue)
-        if isWanted { form.write(value, isAge: isAge) }
+        let (isWanted, oldest) = form.open(key.stringValue)
+        if isWanted { form.write(value, oldest: oldest) }
     }
 
     mutating func nestedContainer<Nested: CodingKey>(

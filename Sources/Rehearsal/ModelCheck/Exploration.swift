@@ -52,8 +52,7 @@ struct Exploration<D: Decider> {
         let current = UInt32(ends.count)
         let choices = situation.choices()
         if !situation.isOver, !choices.contains(where: { $0.fault == nil }) {
-            let broken = BrokenLaw(.noDeadlock, "somebody has not finished, and nothing can happen any more")
-            return result(depth, isExhausted: false, story(to: current, by: nil, broken))
+            return result(depth, isExhausted: false, story(to: current, by: nil, .deadlock))
         }
         for (index, choice) in choices.enumerated() {
             var after = situation

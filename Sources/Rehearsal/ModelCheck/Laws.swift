@@ -62,4 +62,6 @@ struct BrokenLaw: Sendable {
         self.law = law
         self.what = what
     }
+
+    static let deadlock = BrokenLaw(.noDeadlock, "somebody has not finished, and nothing can happen any more")
 }

@@ -68,6 +68,8 @@ package enum ModelCheck {
         package var resumes: Bool
         /// Whether of several orders in which answers that concern nobody else are heard only one is tried.
         package var isReduced: Bool
+        /// Whether the search goes deep first, and keeps nothing but fingerprints of what it has left.
+        package var isDeep: Bool
         /// A bug put around the machines' decisions.
         package var flaw: SeededFlaw?
         /// Where the search stops without having seen everything.
@@ -77,7 +79,7 @@ package enum ModelCheck {
             _ name: String, _ subject: Subject, machines: Int = 1, actors: Int = 1, faults: Set<Fault>,
             maxFaults: Int, floor: Int? = nil, startsApart: Bool = false, hasLongSteps: Bool = false,
             isOrdered: Bool = false,
-            splitsReads: Bool = false, resumes: Bool = false, isReduced: Bool = false,
+            splitsReads: Bool = false, resumes: Bool = false, isReduced: Bool = false, isDeep: Bool = false,
             flaw: SeededFlaw? = nil, maxStates: Int = 20_000_000
         ) {
             self.name = name
@@ -93,6 +95,7 @@ package enum ModelCheck {
             self.splitsReads = splitsReads
             self.resumes = resumes
             self.isReduced = isReduced
+            self.isDeep = isDeep
             self.flaw = flaw
             self.maxStates = maxStates
         }
@@ -107,9 +110,9 @@ package enum ModelCheck {
     /// A search that is done bit by bit, for whoever has other things to do between.
     package struct Search {
         private enum Kind {
-            case changes(Exploration<ChangeDecider>)
-            case rollouts(Exploration<RolloutDecider>)
-            case runs(Exploration<RunDecider>)
+            case changes(Frontier<ChangeDecider>)
+            case rollouts(Frontier<RolloutDecider>)
+            case runs(Frontier<RunDecider>)
             /// While it advances: what is not held twice need not be copied.
             case idle
         }
@@ -121,12 +124,11 @@ package enum ModelCheck {
 
         package init(_ configuration: Configuration) {
             self.configuration = configuration
-            let most = configuration.maxStates
             switch configuration.subject {
             case .change, .changeAhead, .creation:
-                kind = .changes(Exploration(from: Beginnings.changes(configuration), maxStates: most))
-            case .rollout: kind = .rollouts(Exploration(from: Beginnings.rollouts(configuration), maxStates: most))
-            case .run, .recovery: kind = .runs(Exploration(from: Beginnings.runs(configuration), maxStates: most))
+                kind = .changes(Frontier(from: Beginnings.changes(configuration), configuration))
+            case .rollout: kind = .rollouts(Frontier(from: Beginnings.rollouts(configuration), configuration))
+            case .run, .recovery: kind = .runs(Frontier(from: Beginnings.runs(configuration), configuration))
             }
         }
 
@@ -157,14 +159,51 @@ package enum ModelCheck {
     }
 }
 
+/// In which order a search goes on.
+private enum Frontier<D: Decider> {
+    case broad(Exploration<D>)
+    case deep(DeepExploration<D>)
+    case idle
+
+    init(from start: Situation<D>, _ configuration: ModelCheck.Configuration) {
+        let most = configuration.maxStates
+        self =
+            configuration.isDeep
+            ? .deep(DeepExploration(from: start, maxStates: most)) : .broad(Exploration(from: start, maxStates: most))
+    }
+
+    var states: Int {
+        switch self {
+        case .broad(let search): search.states
+        case .deep(let search): search.states
+        case .idle: 0
+        }
+    }
+
+    mutating func advance(by count: Int) -> ModelCheckResult? {
+        switch self {
+        case .broad(var search):
+            self = .idle
+            defer { self = .broad(search) }
+            return search.advance(by: count)
+        case .deep(var search):
+            self = .idle
+            defer { self = .deep(search) }
+            return search.advance(by: count)
+        case .idle: return nil
+        }
+    }
+}
+
 /// What a search came to.
 package struct ModelCheckResult: Hashable, Codable, Sendable {
     package var name: String
     /// Situations that differ in something that decides what happens next.
     package var states: Int
     package var transitions: Int
-    /// The steps to the situation that is farthest from the beginning, on its shortest way.
-    package var depth: Int
+    /// The steps to the situation that is farthest from the beginning, on its shortest way; nil where the search did
+    /// not go breadth first.
+    package var depth: Int?
     /// The steps of the longest way from the beginning to an end: no run takes more, whatever happens. Nil where the
     /// search did not come that far.
     package var longestPath: Int?
@@ -174,7 +213,7 @@ package struct ModelCheckResult: Hashable, Codable, Sendable {
     package var violation: ModelCheck.Story?
 
     package init(
-        name: String, states: Int, transitions: Int, depth: Int, longestPath: Int? = nil, isExhausted: Bool,
+        name: String, states: Int, transitions: Int, depth: Int? = nil, longestPath: Int? = nil, isExhausted: Bool,
         violation: ModelCheck.Story? = nil
     ) {
         self.name = name

@@ -29,7 +29,7 @@ struct Situation<D: Decider> {
         var splitsReads: Bool
         /// Whether a crashed participant is gone on with.
         var resumes: Bool
-        /// Whether a delivery that is its hearer's own affair comes before everything else (``privateDelivery()``).
+        /// Whether a delivery that is its hearer's own affair comes before everything else (``privateChoices()``).
         var isReduced: Bool
         /// The machine whose lease says whose the app is; nil where nobody asks.
         var guardMachine: MachineID?
@@ -103,7 +103,7 @@ struct Situation<D: Decider> {
 
     /// Every thing that can happen next, always in the same order.
     func choices() -> [Choice] {
-        if rules.isReduced, let delivery = privateDelivery() { return [delivery] }
+        if rules.isReduced, let found = privateChoices() { return found }
         var found = undisturbedChoices()
         if faultsLeft > 0 { addFaults(to: &found) }
         return found
@@ -172,25 +172,30 @@ struct Situation<D: Decider> {
         return found
     }
 
-    /// An answer whose hearing is its participant's own affair, so that nothing is lost by letting it be heard first:
-    /// a partial-order reduction by persistent sets of one step. Source: P. Godefroid, "Partial-Order Methods for the
-    /// Verification of Concurrent Systems", Springer, 1996.
+    /// Where an answer's hearing is its participant's own affair: that it is heard, and the faults that may strike the
+    /// hearer first. Nothing is lost by letting these happen before everything else: a partial-order reduction by
+    /// persistent sets. Source: P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems",
+    /// Springer, 1996.
     ///
     /// Why it is sound:
     /// - **Until it is heard, nothing else can happen to the participant**: it has no wait and no slow call that could
-    ///   be answered before it, no clock that rings now, and no fault may still strike it; its other calls are behind
-    ///   this one. Time stands still as long as an answer is on its way.
-    /// - **It has to do with nothing but the participant.** The step is tried: it neither asks nor changes the
-    ///   platform, drops no belief in a lease, and ends nothing. It reads and writes only what no other step reads or
-    ///   writes, so that every way on which it comes later leads to the same situations as the one on which it comes
-    ///   first; the calls that it sends are only there earlier.
+    ///   be answered before it, no clock that rings now; its other calls are behind this one. What may strike it (a
+    ///   crash, a sleep, a signal) is in the set. Time stands still as long as an answer is on its way.
+    /// - **It has to do with nothing but the participant.** The step is tried, and so is the signal: they neither ask
+    ///   nor change the platform, drop no belief in a lease, and end nothing. They read and write only what no other
+    ///   step reads or writes, so that every way on which one comes later leads to the same situations as the one on
+    ///   which it comes first; the calls that it sends are only there earlier. A crash and a sleep touch nothing but
+    ///   the participant and its own calls, which stay behind the answer until then.
+    /// - **Faults share a bound**, so that one that strikes somebody else may keep the set's from happening. Then what
+    ///   happens to this participant first is that it hears the answer, which commutes with that fault, too.
     /// - **No broken law hides behind it.** Laws on steps are judged in steps of others, which are the same, or in the
-    ///   step itself, which is taken. Of the laws on situations the only one that it can touch is `oneHolder`, and
-    ///   who believes earlier meets more who believe.
-    /// - **No step is put off for ever**: every delivery takes an answer away, and makes none.
-    private func privateDelivery() -> Choice? {
+    ///   step itself, which is taken. Of the laws on situations the only one that it can touch is `oneHolder`: who
+    ///   believes earlier meets more who believe, and what others do before a crash they also do after the answer was
+    ///   heard.
+    /// - **No step is put off for ever**: every delivery takes an answer away and makes none, and every fault is one of
+    ///   a few.
+    private func privateChoices() -> [Choice]? {
         guard rules.isOrdered, participants.count > 1 else { return nil }
-        guard faultsLeft == 0 || rules.faults.isDisjoint(with: [.sleep, .crash, .interrupt]) else { return nil }
         for (index, message) in messages.enumerated() where message.answer != nil && !message.isGhost {
             let (number, participant) = (message.sender, participants[message.sender])
             guard participant.condition == .running, !message.isSlow, !message.isWait,
@@ -198,17 +203,33 @@ struct Situation<D: Decider> {
                 !messages.contains(where: { $0.sender == number && !$0.isGhost && ($0.isWait || $0.isSlow) }),
                 !messages[..<index].contains(where: { $0.sender == number && !$0.isGhost })
             else { continue }
-            var after = self
+            var found = [Choice.deliver(index)]
+            if faultsLeft > 0 {
+                let strikes = [Choice.sleep(number), .crash(number), .interrupt(number)]
+                found += strikes.filter { $0.fault.map(rules.faults.contains) ?? false }
+            }
             // A law broken by it is broken on a way that there is.
-            if after.take(.deliver(index)) != nil { return .deliver(index) }
-            let kept = participant.beliefs.allSatisfy { belief in
-                after.participants[number].beliefs.contains {
-                    $0.machine == belief.machine && $0.lease.expiresAt >= belief.lease.expiresAt
+            let areOwn = found.allSatisfy { choice in
+                switch choice {
+                case .sleep, .crash: true
+                default: isPrivate(choice, of: number)
                 }
             }
-            if !after.wasShared, kept, after.participants[number].condition == .running { return .deliver(index) }
+            if areOwn { return found }
         }
         return nil
+    }
+
+    /// Whether the choice touches nothing that anybody else reads or writes, or breaks a law.
+    private func isPrivate(_ choice: Choice, of number: Int) -> Bool {
+        var after = self
+        if after.take(choice) != nil { return true }
+        let kept = participants[number].beliefs.allSatisfy { belief in
+            after.participants[number].beliefs.contains {
+                $0.machine == belief.machine && $0.lease.expiresAt >= belief.lease.expiresAt
+            }
+        }
+        return !after.wasShared && kept && after.participants[number].condition == .running
     }
 
     private func addFaults(to found: inout [Choice]) {

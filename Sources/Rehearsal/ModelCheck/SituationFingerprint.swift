@@ -4,8 +4,10 @@
 /// 128 bits that stand for a situation's canonical form; among a hundred million situations two that differ share one
 /// with a chance below 10⁻²².
 struct SituationFingerprint: Hashable, Sendable {
-    private var low: UInt64
-    private var high: UInt64
+    let low: UInt64
+    let high: UInt64
+
+    init(low: UInt64, high: UInt64) { (self.low, self.high) = (low, high) }
 
     init(of bytes: [UInt8]) {
         // Two folded multiplications with odd constants of their own; nobody chooses the input to make them collide.
