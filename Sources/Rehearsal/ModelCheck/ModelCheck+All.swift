@@ -45,40 +45,42 @@ extension ModelCheck {
             floor: 1, hasLongSteps: true, isOrdered: true),
     ]
 
-    /// What takes minutes, and up to a gigabyte: two participants at once on up to three machines, with a fault. One
-    /// search for each kind of fault sees what one with a single fault of any kind would, and holds less.
+    /// What takes long, and little memory: two participants at once on up to three machines, with a fault. One search for
+    /// each kind of fault sees what one with a single fault of any kind would, and holds less.
     package static let large: [Configuration] =
         [
             Configuration(
                 "two rollouts over three machines, no fault", .rollout, machines: 3, actors: 2, faults: [],
-                maxFaults: 0, hasLongSteps: true, isOrdered: true, isReduced: true),
+                maxFaults: 0, hasLongSteps: true, isOrdered: true, isReduced: true, isDeep: true),
             Configuration(
                 "two runs over three machines, no fault", .run, machines: 3, actors: 2, faults: [], maxFaults: 0,
-                floor: 1, hasLongSteps: true, isOrdered: true, isReduced: true),
+                floor: 1, hasLongSteps: true, isOrdered: true, isReduced: true, isDeep: true),
             Configuration(
                 "two changes of one machine, two faults", .change, actors: 2, faults: everything, maxFaults: 2,
-                startsApart: true, hasLongSteps: true, isOrdered: true),
+                startsApart: true, hasLongSteps: true, isOrdered: true, isDeep: true),
         ]
         + pairs(
             "rollouts", .rollout,
-            [(2, .sleep), (3, .staleList), (3, .crash), (3, .duplicate)])
+            [(2, .slowAnswer), (3, .sleep), (3, .staleList), (3, .crash), (3, .duplicate)])
         + pairs(
             "runs", .run,
             [
-                (1, .slowAnswer), (1, .sleep), (2, .crash), (2, .duplicate), (3, .staleList), (3, .failedStart),
+                (1, .slowAnswer), (2, .sleep), (2, .crash), (2, .duplicate), (3, .staleList), (3, .failedStart),
                 (3, .unreachable),
             ])
+        + pairs("runs", .run, resumes: true, [(2, .crash)])
 
     /// Two participants of a kind at once, with one fault.
     private static func pairs(
-        _ name: String, _ subject: Subject, _ cases: [(machines: Int, fault: Fault)]
+        _ name: String, _ subject: Subject, resumes: Bool = false, _ cases: [(machines: Int, fault: Fault)]
     ) -> [Configuration] {
         cases.map { machines, fault in
             let fleet = ["one machine", "two machines", "three machines"][machines - 1]
             return Configuration(
-                "two \(name) over \(fleet), \(text(of: fault))", subject, machines: machines, actors: 2,
-                faults: [fault], maxFaults: 1, floor: subject == .run && machines > 1 ? 1 : nil, hasLongSteps: true,
-                isOrdered: true, isReduced: true)
+                "two \(name) over \(fleet), \(text(of: fault))\(resumes ? ", resumed" : "")", subject,
+                machines: machines, actors: 2, faults: [fault], maxFaults: 1,
+                floor: subject == .run && machines > 1 ? 1 : nil, hasLongSteps: true, isOrdered: true,
+                resumes: resumes, isReduced: true, isDeep: true)
         }
     }
 
