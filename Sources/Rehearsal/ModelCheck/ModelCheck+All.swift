@@ -45,8 +45,8 @@ extension ModelCheck {
             floor: 1, hasLongSteps: true, isOrdered: true),
     ]
 
-    /// What takes long, and little memory: two participants at once on up to three machines, with a fault. One search for
-    /// each kind of fault sees what one with a single fault of any kind would, and holds less.
+    /// What takes long, and little memory: two participants at once on up to three machines, with a fault. One search
+    /// for each kind of fault sees what one with a single fault of any kind would, and holds less.
     package static let large: [Configuration] =
         [
             Configuration(

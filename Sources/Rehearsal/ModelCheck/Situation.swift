@@ -119,9 +119,7 @@ struct Situation<D: Decider> {
         }
         var served: Set<Int> = []
         for (index, message) in messages.enumerated() {
-            if rules.isOrdered, !message.isGhost, !message.isWait, !message.isSlow,
-                !served.insert(message.sender).inserted
-            {
+            if isQueued(message), !served.insert(message.sender).inserted {
                 isBusy = true
                 continue
             }
@@ -170,6 +168,11 @@ struct Situation<D: Decider> {
         }
         if !isBusy, !isOver, nextInstant != nil { found.append(.time) }
         return found
+    }
+
+    /// Whether the message arrives and is answered only after those that its sender sent before it.
+    private func isQueued(_ message: NetworkMessage) -> Bool {
+        rules.isOrdered && !message.isGhost && !message.isWait && !message.isSlow
     }
 
     /// Where an answer's hearing is its participant's own affair: that it is heard, and the faults that may strike the
@@ -307,6 +310,10 @@ struct Situation<D: Decider> {
         form.masksNonces = true
         let keys = messages.map { message in form.separately { message.write(to: form) } }
         let order = messages.indices.sorted { left, right in
+            // Those that stand in a queue in its order, which decides what arrives first.
+            let areQueued = (isQueued(messages[left]), isQueued(messages[right]))
+            if areQueued.0 != areQueued.1 { return areQueued.0 }
+            if areQueued.0 { return (messages[left].sender, left) < (messages[right].sender, right) }
             if keys[left] == keys[right] { return left < right }
             return keys[left].lexicographicallyPrecedes(keys[right])
         }
@@ -323,7 +330,8 @@ struct Situation<D: Decider> {
     }
 
     private func write(_ participant: Participant<D>, _ number: Int, _ order: [Int], to form: CanonicalForm) {
-        let wakes = participant.wakes.sorted { (max($0.at, now), $0.action) < (max($1.at, now), $1.action) }
+        // In the order in which they ring, those too that are late: a sleeper's ring one after the other.
+        let wakes = participant.wakes.sorted { ($0.at, $0.action) < ($1.at, $1.action) }
         var open: [ActionID: Int] = [:]
         for wake in wakes { open[wake.action] = open.count }
         for index in order where messages[index].sender == number {
