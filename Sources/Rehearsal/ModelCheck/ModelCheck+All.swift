@@ -36,7 +36,7 @@ extension ModelCheck {
             hasLongSteps: true, isOrdered: true),
         Configuration(
             "two runs over one machine, one crash, resumed", .run, actors: 2, faults: [.crash], maxFaults: 1,
-            hasLongSteps: true, isOrdered: true, resumes: true),
+            hasLongSteps: true, isOrdered: true, resumes: true, isReduced: true, isDeep: true),
         Configuration(
             "a crash and its cold recovery, one machine", .recovery, faults: [.crash], maxFaults: 1,
             hasLongSteps: true, isOrdered: true),
