@@ -61,11 +61,11 @@ extension ModelCheck {
         ]
         + pairs(
             "rollouts", .rollout,
-            [(2, .slowAnswer), (3, .sleep), (3, .staleList), (3, .crash), (3, .duplicate)])
+            [(2, .slowAnswer), (2, .sleep), (3, .staleList), (3, .crash), (3, .duplicate)])
         + pairs(
             "runs", .run,
             [
-                (1, .slowAnswer), (2, .sleep), (2, .crash), (2, .duplicate), (3, .staleList), (3, .failedStart),
+                (1, .slowAnswer), (1, .sleep), (2, .crash), (2, .duplicate), (3, .staleList), (3, .failedStart),
                 (3, .unreachable),
             ])
         + pairs("runs", .run, resumes: true, [(2, .crash)])
