@@ -170,7 +170,7 @@ package struct WaitingLine: Hashable, Codable, Sendable {
             sightings[key] = known
         }
         let present = Set(found.map(\.key))
-        // Where its own is away as well, the machine was updated: that tells of nobody that they have left, and a second
+        // Where its own is away as well, the machine was updated: that tells of nobody that they have left; a second
         // update soon after the first may take away what was written between.
         let isWiped = beat > 0 && metadata[key] == nil
         let missing = isWiped ? 1 : WaitingLine.looksOfTheMissing

@@ -38,6 +38,28 @@ extension PreValidation {
         ask(.holder(machine: meeting.id), .platform(call: .lease(machine: meeting.id)), &agenda)
     }
 
+    mutating func keepWayBack(to current: ReleaseRecord, _ agenda: inout Agenda) {
+        facts.wayBack = current
+        if current.commit == nil { migrationsUnknown(since: current, &agenda) }
+        ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
+    }
+
+    /// Where the ledger knows an older release, that is the way back; else there is none.
+    mutating func notAdopted(_ reason: String, _ agenda: inout Agenda) {
+        if let current = facts.history?.current {
+            warn(
+                "another run has released since \(current.number), and \(reason): the way back is \(current.number)",
+                &agenda)
+            keepWayBack(to: current, &agenda)
+            return
+        }
+        let skip = "--skip way-back deploys without a way back"
+        let left = brokenOff
+        refuseAsItIs(
+            .wayBack, "no verified release is known, and \(left ?? reason)",
+            hint: left == nil ? skip : "bring it to one release first: airboss recover \(request.pipeline)", &agenda)
+    }
+
     /// Somebody who holds the app, or waits for it, explains a fleet that is not of one piece.
     mutating func learn(_ holder: LeaseHolder?, of machine: MachineID, _ agenda: inout Agenda) {
         let isWaitedFor = facts.fleet.contains { $0.id == machine && !($0.tickets ?? [:]).isEmpty }

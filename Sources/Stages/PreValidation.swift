@@ -75,7 +75,7 @@ package struct PreValidation: Hashable, Codable, Sendable {
     var undone: [MigrationChanges] = []
     /// Refusals that are due to what the fleet looks like, while somebody may be at work on it.
     var withheld: [GateName: GateResult] = [:]
-    /// Who is at work on a fleet that would be refused as it is now, for people: it is judged when this run has the app.
+    /// Who is at work on a fleet that would be refused as it is now, for people: it is judged when this run has it.
     /// Nil where there is no such fleet, or nobody.
     package internal(set) var contention: String?
     /// Who was at work when it asked before.
@@ -310,12 +310,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         }
     }
 
-    private mutating func keepWayBack(to current: ReleaseRecord, _ agenda: inout Agenda) {
-        facts.wayBack = current
-        if current.commit == nil { migrationsUnknown(since: current, &agenda) }
-        ask(.pullable, .image(task: .provePullable(reference: current.image)), &agenda)
-    }
-
     private mutating func askForChecks(of commit: Commit, _ agenda: inout Agenda) {
         guard let policy = request.settings.checks else { return }
         let isSkipped = request.overrides.skippedGates.contains(GateName.checks.rawValue)
@@ -324,8 +318,8 @@ package struct PreValidation: Hashable, Codable, Sendable {
         checks = gate
     }
 
-    /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway, or
-    /// where it has the app, which others want.
+    /// Whether the gate of CI checks has said its last word. Nobody waits for checks where the run is refused anyway,
+    /// or where it has the app, which others want.
     private mutating func haveChecksSettled(_ agenda: inout Agenda) -> Bool {
         guard checks != nil, gates[.checks] == nil else { return true }
         if isHolding || routes.isEmpty && areElsewhereSettled && isRefusedAnyway { checks?.giveUp(&agenda) }
@@ -482,22 +476,6 @@ package struct PreValidation: Hashable, Codable, Sendable {
         } else {
             adopted(managed, Set(managed.compactMap(\.imageDigest)), &agenda)
         }
-    }
-
-    /// Where the ledger knows an older release, that is the way back; else there is none.
-    private mutating func notAdopted(_ reason: String, _ agenda: inout Agenda) {
-        if let current = facts.history?.current {
-            warn(
-                "another run has released since \(current.number), and \(reason): the way back is \(current.number)",
-                &agenda)
-            keepWayBack(to: current, &agenda)
-            return
-        }
-        let skip = "--skip way-back deploys without a way back"
-        let left = brokenOff
-        refuseAsItIs(
-            .wayBack, "no verified release is known, and \(left ?? reason)",
-            hint: left == nil ? skip : "bring it to one release first: airboss recover \(request.pipeline)", &agenda)
     }
 
     private mutating func adopted(_ managed: [FleetMachine], _ digests: Set<ImageDigest>, _ agenda: inout Agenda) {

@@ -43,7 +43,7 @@ extension RunMachine {
         claim.take(machines, wait: request.settings.waitForApp, turn: minds ? turn : nil, &agenda)
     }
 
-    /// What was asked before the app was this run's may be of the past by now: somebody else had it, or a wait was long.
+    /// What was asked before the app was this run's may be of the past by now: somebody else had it, or it was long.
     private func mustJudgeAgain(for intent: Intent) -> Bool {
         guard request.settings.judgesAgain == true, deploy == nil, rollback == nil else { return false }
         switch intent {

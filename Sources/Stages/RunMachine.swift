@@ -12,8 +12,8 @@ package struct RunMachine: Hashable, Codable, Sendable {
     package enum State: Hashable, Codable, Sendable {
         /// Next: `preValidation`, `diagnosing` (a recovery).
         case waiting
-        /// Also once more, after a wait for the app. Next: `window`, `claiming` (a rollback; a fleet that somebody is at
-        /// work on; an image that is built), `settling`.
+        /// Also once more, after a wait for the app. Next: `window`, `claiming` (a rollback; a fleet that somebody is
+        /// at work on; an image that is built), `settling`.
         case preValidation
         /// What a lost run has left behind. Next: `claiming`, `verify`, `settling`.
         case diagnosing
@@ -26,7 +26,7 @@ package struct RunMachine: Hashable, Codable, Sendable {
         case claiming
         /// Is the app still as the run left it? Next: whatever the claim is for; `settling`.
         case confirming
-        /// Next: `verify`, `rollback`, `claiming`, `preValidation` (the fleet is another than a moment ago), `settling`.
+        /// Next: `verify`, `rollback`, `claiming`, `preValidation` (the fleet is another than just now), `settling`.
         case deploy
         /// Next: `rollback`, `claiming`, `settling`.
         case verify

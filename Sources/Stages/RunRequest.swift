@@ -90,8 +90,8 @@ package struct RunRequest: Hashable, Codable, Sendable {
         package var waitForApp: Duration?
         /// Whether it minds who else waits; nil in requests of earlier versions, whose journals know of no tickets.
         package var waitsInLine: Bool?
-        /// Whether it asks everything again once it has the app, where somebody else was at work when it asked first, or
-        /// it had to wait; nil in requests of earlier versions, whose journals know of no second time.
+        /// Whether it asks everything again once it has the app, where somebody else was at work when it asked first,
+        /// or it had to wait; nil in requests of earlier versions, whose journals know of no second time.
         package var judgesAgain: Bool?
         /// Nil where nobody's approval is asked for.
         package var approvals: ApprovalRule?

@@ -41,7 +41,7 @@ extension Checker {
                 else { continue }
                 complain(
                     .lineOrder,
-                    "\(late.who.name) has the app before \(early.who.name), which began to wait \(joined - began) earlier"
+                    "\(late.who.name) has the app before \(early.who.name), which waits \(joined - began) longer"
                 )
             }
         }

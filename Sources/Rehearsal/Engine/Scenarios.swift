@@ -10,7 +10,7 @@ extension Scenario {
     /// Every built-in scenario; one that is listed here is rehearsed, killed at every point, and drawn by seeds.
     package static let all = alone + inLine
 
-    /// Runs that wait for each other, with nothing shared but the platform. What is added here changes what a seed draws
+    /// Runs that wait for each other, with nothing shared but the platform. What is added here changes what seeds draw
     /// from all; not what it draws from those that wait for nobody.
     package static let inLine: [Scenario] = [waitingLine, waitingRollback]
 
