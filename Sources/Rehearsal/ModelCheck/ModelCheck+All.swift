@@ -68,19 +68,17 @@ extension ModelCheck {
                 (1, .slowAnswer), (1, .sleep), (2, .crash), (2, .duplicate), (3, .staleList), (3, .failedStart),
                 (3, .unreachable),
             ])
-        + pairs("runs", .run, resumes: true, [(2, .crash)])
 
     /// Two participants of a kind at once, with one fault.
     private static func pairs(
-        _ name: String, _ subject: Subject, resumes: Bool = false, _ cases: [(machines: Int, fault: Fault)]
+        _ name: String, _ subject: Subject, _ cases: [(machines: Int, fault: Fault)]
     ) -> [Configuration] {
         cases.map { machines, fault in
             let fleet = ["one machine", "two machines", "three machines"][machines - 1]
             return Configuration(
-                "two \(name) over \(fleet), \(text(of: fault))\(resumes ? ", resumed" : "")", subject,
-                machines: machines, actors: 2, faults: [fault], maxFaults: 1,
-                floor: subject == .run && machines > 1 ? 1 : nil, hasLongSteps: true, isOrdered: true,
-                resumes: resumes, isReduced: true, isDeep: true)
+                "two \(name) over \(fleet), \(text(of: fault))", subject, machines: machines, actors: 2,
+                faults: [fault], maxFaults: 1, floor: subject == .run && machines > 1 ? 1 : nil, hasLongSteps: true,
+                isOrdered: true, isReduced: true, isDeep: true)
         }
     }
 
