@@ -7,8 +7,8 @@ package struct RetryPolicy: Hashable, Sendable {
     package var maxAttemptsOfSafeCalls = 5
     /// Attempts, the first included, of calls that are repeated only where they certainly did not happen.
     package var maxAttemptsOfMutations = 3
-    /// Attempts, the first included, of calls that the platform's rate limit refuses. Whoever else works on the app uses
-    /// the same limit: a run polls at nearly all of it, and leaves a call in eleven seconds or so to others.
+    /// Attempts, the first included, of calls that the platform's rate limit refuses. Whoever else works on the app
+    /// uses the same limit: a run polls at nearly all of it, and leaves a call in eleven seconds or so to others.
     package var maxAttemptsWhenLimited = 30
     /// From the first attempt's start to the last one's, where the rate limit refuses and names no later time itself.
     package var maxTimeLimited: Duration = .seconds(30)
