@@ -150,15 +150,6 @@ package struct Deploy: Hashable, Codable, Sendable {
     /// Whether it only waits to know what it may have opened elsewhere; it changes nothing any more.
     package var isWithdrawing: Bool { isStopping }
 
-    /// Whether nothing came of an app's first deploy, and nothing may come of it any more: another run's machines have
-    /// the names.
-    package var isOvertaken: Bool {
-        let left = remains
-        return hasNoMachinesYet && resumptions == 0 && left.changed.isEmpty && left.uncertain.isEmpty
-            && left.unsettled.isEmpty && left.unsettledCreates.isEmpty && left.leases.isEmpty
-            && rollout?.created.isEmpty == true
-    }
-
     /// What it leaves behind where its process ended in the middle of it.
     package var remains: RollingRollout.Remains {
         var remains = rollout?.remains ?? .init()

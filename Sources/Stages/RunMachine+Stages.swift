@@ -121,15 +121,6 @@ extension RunMachine {
             close(.deploy, .passed, "\(machines) machines on \(deploy.release?.number.description ?? "")", &agenda)
             beginVerify(
                 request.settings.verify, deploy.expectedChecks, versions: deploy.versions, &agenda)
-        case .failed(let reason, let changed) where changed.isEmpty && deploy.isOvertaken && mayLookAnew:
-            // The other one was first by a moment; what this run has opened is closed before it waits.
-            if let release = deploy.release {
-                agenda.performAndForget(.platform(call: .finishRelease(id: release.platformID, status: "failed")))
-                agenda.performAndForget(.ledger(entry: .mark(number: release.number, state: .failed)))
-            }
-            self.deploy = nil
-            goneLooks += 1
-            judgeAgain(because: "somebody else was first (\(reason)): looking at the fleet anew", &agenda)
         case .failed(let reason, let changed):
             if troubleSince == nil { troubleSince = agenda.now }
             noteLateCreations(deploy.remains, agenda.now)
