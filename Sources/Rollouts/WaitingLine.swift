@@ -103,6 +103,8 @@ package struct WaitingLine: Hashable, Codable, Sendable {
     package private(set) var place: Int?
     private var beat = 0
     private var sightings: [String: Sighting] = [:]
+    /// Looks in a row at which its own ticket was away.
+    private var wipedLooks = 0
     /// Looks since the end of its own wait.
     private var looksPastWait = 0
 
@@ -170,10 +172,11 @@ package struct WaitingLine: Hashable, Codable, Sendable {
             sightings[key] = known
         }
         let present = Set(found.map(\.key))
-        // Where its own is away as well, the machine was updated: that tells of nobody that they have left; a second
-        // update soon after the first may take away what was written between.
-        let isWiped = beat > 0 && metadata[key] == nil
-        let missing = isWiped ? 1 : WaitingLine.looksOfTheMissing
+        // Where its own is away as well, the machine was updated: that tells of nobody that they have left, and whoever
+        // asks for the lease between two looks writes later than whoever only looks. But one whose own ticket never
+        // stands does not wait for ever.
+        wipedLooks = beat > 0 && metadata[key] == nil ? wipedLooks + 1 : 0
+        let missing = wipedLooks == 0 ? WaitingLine.looksOfTheMissing : min(wipedLooks - 1, 1)
         for (key, sighting) in sightings where !present.contains(key) {
             sightings[key]?.still += missing
             if sighting.isListed || sighting.still + missing >= WaitingLine.looksOfTheDead { sightings[key] = nil }

@@ -161,7 +161,8 @@ extension Engine {
             return
         }
         let isSecond = open.doneAt != nil
-        calls[number].doneAt = now
+        // What its sender hears of is the answer that goes back.
+        if !isSecond || open.isSecondAnswered { calls[number].doneAt = now }
         if !isUnheard(open, isSecond: isSecond) {
             checker.applied(
                 open.call, sentAt: open.sentAt, knownAt: open.knownAt, processes[open.process].who, answer, world)
@@ -182,7 +183,7 @@ extension Engine {
     private func isUnheard(_ open: OpenCall, isSecond: Bool) -> Bool {
         guard case .createRelease = open.call else { return false }
         switch open.fault {
-        case .duplicated(_, let isSecondAnswered): return isSecond != isSecondAnswered
+        case .duplicated: return isSecond != open.isSecondAnswered
         case .late: return !open.isAwaited
         case .lostBefore, .lostAfter, .serverError, .serverErrorAfter, .malformed, .slow, .capacity, .rateLimited,
             .stale, nil:

@@ -52,6 +52,11 @@ struct Engine {
         var knownAt: Timestamp
         /// Whether its process dies as soon as it is done.
         var killsWhenApplied = false
+
+        /// Of a call that arrives twice: whether the answer to the second arrival goes back.
+        var isSecondAnswered: Bool {
+            if case .duplicated(_, let isSecondAnswered) = fault { isSecondAnswered } else { false }
+        }
     }
 
     struct HeldProbe: Hashable {
