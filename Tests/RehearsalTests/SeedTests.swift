@@ -64,9 +64,14 @@ import Testing
         750_560, 901_921, 906_412, 993_858, 1_108_672, 1_227_815, 1_278_454, 1_294_773,
     ]
 
+    /// The same, drawn since.
+    private static let onceSince: [UInt64] = [5_951, 36_244, 64_416, 397_170, 492_492]
+
     @Test func `what was mended stays mended`() {
-        let findings = Self.rehearse(Self.once, Scenario.alone)
-        #expect(findings.complaints.isEmpty, "\(findings.complaints.joined(separator: "\n"))")
+        for (seeds, scenarios) in [(Self.once, Scenario.alone), (Self.onceSince, Scenario.all)] {
+            let findings = Self.rehearse(seeds, scenarios)
+            #expect(findings.complaints.isEmpty, "\(findings.complaints.joined(separator: "\n"))")
+        }
     }
 
     @Test func `only the kinds of fault that were asked for happen`() {
