@@ -37,14 +37,6 @@ import Testing
         }
     }
 
-    private func search(_ configuration: ModelCheck.Configuration) async -> ModelCheckResult {
-        var search = ModelCheck.Search(configuration)
-        while true {
-            if let result = search.advance(by: 50) { return result }
-            await Task.yield()
-        }
-    }
-
     @Test(arguments: alike)
     func `going deep sees every situation and every step that going broad sees`(
         _ configuration: ModelCheck.Configuration

@@ -35,15 +35,6 @@ import Testing
             isOrdered: true),
     ]
 
-    /// Bit by bit, for other tests want their turn.
-    private func search(_ configuration: ModelCheck.Configuration) async -> ModelCheckResult {
-        var search = ModelCheck.Search(configuration)
-        while true {
-            if let result = search.advance(by: 50) { return result }
-            await Task.yield()
-        }
-    }
-
     @Test(arguments: small)
     func `every law holds whatever happens`(_ configuration: ModelCheck.Configuration) async {
         let result = await search(configuration)
